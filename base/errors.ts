@@ -1,0 +1,57 @@
+/**
+ * The one catalogue of errors that the outside can cause or see.
+ * `status` is the HTTP answer; `retryable` says whether the same request may succeed later unchanged.
+ */
+export const ERRORS = {
+  INVALID_JSON: { status: 400, retryable: false },
+  INVALID_MESSAGE: { status: 400, retryable: false },
+  INVALID_DOCUMENT: { status: 400, retryable: false },
+  INVALID_REQUEST: { status: 400, retryable: false },
+  NOT_FOUND: { status: 404, retryable: false },
+  ALREADY_EXISTS: { status: 409, retryable: false },
+  IDEMPOTENCY_CONFLICT: { status: 409, retryable: false },
+  IN_USE: { status: 409, retryable: false },
+  STALE_ATTEMPT: { status: 409, retryable: false },
+  PAYLOAD_TOO_LARGE: { status: 413, retryable: false },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false },
+  UNKNOWN_WORKFLOW: { status: 422, retryable: false },
+  RATE_LIMITED: { status: 429, retryable: true },
+  INTERNAL: { status: 500, retryable: false },
+  NO_LEADER: { status: 503, retryable: true },
+  BOOTSTRAPPING: { status: 503, retryable: true },
+  QUEUE_FULL: { status: 503, retryable: true },
+  STORAGE_FULL: { status: 503, retryable: true },
+  DEDUP_FULL: { status: 503, retryable: true },
+  CATALOG_STALE: { status: 503, retryable: true },
+  SHUTTING_DOWN: { status: 503, retryable: true },
+  OUTCOME_UNKNOWN: { status: 504, retryable: true },
+} as const satisfies Record<string, { status: number; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** One place in a request or document, and what is wrong there. `field` is a path such as `tasks[2].depends_on[0]`. */
+export interface FieldError {
+  field: string;
+  reason: string;
+}
+
+/** The outside's fault (bad input, no leader, …): reported, counted, survived. */
+export class DistricError extends Error {
+  override readonly name = 'DistricError';
+  readonly code: ErrorCode;
+  readonly fields: readonly FieldError[];
+
+  constructor(code: ErrorCode, message: string, fields: readonly FieldError[] = []) {
+    super(message);
+    this.code = code;
+    this.fields = fields;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable;
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * What the loops report about themselves. The loops know no metrics library: the telemetry driver
+ * implements this over prom-client, the simulator over plain counters.
+ */
+export interface CoordinatorMetrics {
+  /** Items handed to this coordinator's ingress, accepted or not. */
+  messagesReceived(count: number): void;
+  messagesAccepted(count: number): void;
+  messagesRefused(code: string, count: number): void;
+  /** One batch of `count` messages evaluated against the catalog in `seconds`. */
+  ruleEvaluation(count: number, seconds: number): void;
+  /** Attempts this leader has running on `worker` (0 removes nothing: the series stays). */
+  tasksRunning(worker: string, count: number): void;
+  tasksReady(count: number): void;
+  taskEnded(type: string, status: string): void;
+  taskAssigned(waitSeconds: number): void;
+  taskRetried(type: string): void;
+  taskRedispatched(type: string): void;
+  resultStale(): void;
+  instanceStarted(workflow: string): void;
+  /** `seconds` of cluster time from creation to end. */
+  instanceEnded(workflow: string, status: string, seconds: number): void;
+  instancesActive(count: number): void;
+  raftState(role: 'follower' | 'candidate' | 'leader', term: number): void;
+  leaderChanged(): void;
+  raftProgress(lastIndex: number, commitIndex: number, appliedIndex: number, firstIndex: number): void;
+  /** Leader: an entry was appended at this node and is committed `seconds` later. */
+  commitLatency(seconds: number): void;
+  stateHashMismatch(): void;
+}
+
+export interface WorkerMetrics {
+  taskStarted(type: string): void;
+  taskFinished(type: string, status: string, seconds: number): void;
+  slots(running: number, capacity: number): void;
+  connected(leader: string | null): void;
+}

@@ -1,0 +1,74 @@
+/**
+ * What the ingress (HTTP, later the binary protocol) and the core say to each other: plain messages,
+ * so that the ingress can run on a thread of its own without a change here.
+ */
+import type { DistricError } from '../base/errors.ts';
+import type { Rule } from '../api/rule.ts';
+import type { Workflow } from '../api/workflow.ts';
+
+/** One message as a client handed it in, parsed and validated. */
+export interface IncomingItem {
+  /** The JSON text, UTF-8: stored as it came. */
+  payload: Uint8Array;
+  /** The same, parsed: what the rules read. */
+  value: Record<string, unknown>;
+  idempotencyKey?: string;
+  source?: string;
+  headers?: Record<string, string>;
+}
+
+export interface AcceptedItem {
+  messageId: string;
+  /** Workflow id per started instance, in the order of `instances`. */
+  workflowsTriggered: string[];
+  instances: string[];
+  /** True when an earlier message with the same idempotency key gave this outcome. */
+  duplicate: boolean;
+}
+
+export type ItemOutcome = { accepted: AcceptedItem } | { error: DistricError };
+
+/** An administrative change; goes through the Raft log. */
+export type Command =
+  | { kind: 'putRule'; rule: Rule; mode: 'create' | 'upsert' }
+  | { kind: 'deleteRule'; id: string }
+  | { kind: 'putWorkflow'; workflow: Workflow; mode: 'create' | 'upsert' }
+  | { kind: 'deleteWorkflow'; id: string }
+  | { kind: 'cancelInstance'; id: string };
+
+/** `result` is the resource as stored, in the shape its GET answers. */
+export type CommandOutcome = { result: unknown } | { error: DistricError };
+
+export type Consistency = 'linearizable' | 'stale';
+
+export interface Page {
+  /** At most this many rows, 1 to 1,000. */
+  limit: number;
+  /** The `next_cursor` of the page before. */
+  cursor?: string;
+}
+
+export const INSTANCE_STATUSES = ['RUNNING', 'COMPLETED', 'FAILED', 'TIMED_OUT', 'CANCELLED'] as const;
+export type InstanceStatus = (typeof INSTANCE_STATUSES)[number];
+
+export type Query =
+  | { kind: 'message'; id: string }
+  | { kind: 'messages'; page: Page }
+  | { kind: 'instance'; id: string }
+  | { kind: 'instances'; page: Page; status?: InstanceStatus; workflow?: string; message?: string }
+  | { kind: 'rule'; id: string }
+  | { kind: 'rules' }
+  | { kind: 'workflow'; id: string }
+  | { kind: 'workflows' }
+  | { kind: 'clusterStatus' };
+
+/** `result` is the JSON answer as REST gives it (snake_case); a missing resource is a NOT_FOUND error. */
+export type QueryOutcome = { result: unknown; appliedIndex: number } | { error: DistricError };
+
+/** What a front end (REST, binary protocol, a simulated client) calls. Each `done` is called exactly once, later or at once. */
+export interface Gateway {
+  /** One outcome per item, in order; items are not atomic together. `scope` is the API key or source that idempotency keys belong to. */
+  submit(items: readonly IncomingItem[], scope: string, done: (outcomes: readonly ItemOutcome[]) => void): void;
+  command(command: Command, done: (outcome: CommandOutcome) => void): void;
+  query(query: Query, consistency: Consistency, done: (outcome: QueryOutcome) => void): void;
+}
