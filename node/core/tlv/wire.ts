@@ -1,8 +1,27 @@
-/**
- * Big-endian numbers in plain byte arrays, by shifting: no view object per buffer. Callers have checked the bounds.
- */
+/** The TLV types, and big-endian numbers in plain byte arrays, by shifting: no view object per buffer. */
+
+/** Wire type per kind of value. */
+export const WIRE_TYPES = {
+  u8: 0x01,
+  u16: 0x02,
+  u32: 0x03,
+  u64: 0x04,
+  i64: 0x05,
+  f64: 0x06,
+  bool: 0x07,
+  text: 0x10,
+  bytes: 0x11,
+  list: 0x20,
+  nested: 0x21,
+} as const;
+
+export type Kind = keyof typeof WIRE_TYPES;
+/** Type u8, tag u16, length u32. */
+export const FIELD_HEADER_BYTES = 7;
 
 const TWO_POW_32 = 0x1_0000_0000;
+
+/* The callers of all below have checked the bounds. */
 
 export function putU16(into: Uint8Array, at: number, value: number): void {
   into[at] = value >>> 8;

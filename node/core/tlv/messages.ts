@@ -1,0 +1,208 @@
+/**
+ * Every message on the wire, declared once: its code, its fields and the lane it travels on.
+ * Codes and tags are never reused; fields are only ever added, as optional ones.
+ */
+import type { Host } from '../../../base/host.ts';
+import type { Infer, Struct } from './struct.ts';
+import { bool, bytes, decode, encode, list, optional, struct, text, u32, u64, u8 } from './struct.ts';
+
+// ---- control -------------------------------------------------------------------------------------------------
+
+/** First frame each way on every connection. */
+export const Hello = struct('Hello', {
+  nodeId: text(1),
+  role: text(2),
+  clusterName: text(3),
+  lane: text(4),
+  features: list(5, 'text'),
+});
+export const GoAway = struct('GoAway', { reason: text(1) });
+export const KeepAlive = struct('KeepAlive', {});
+
+// ---- Raft ----------------------------------------------------------------------------------------------------
+
+const VoteRequest = { term: u64(1), candidateId: text(2), lastLogIndex: u64(3), lastLogTerm: u64(4) };
+const VoteAnswer = { term: u64(1), granted: bool(2) };
+export const RequestVote = struct('RequestVote', VoteRequest);
+export const RequestVoteResponse = struct('RequestVoteResponse', VoteAnswer);
+/** `term` is the term the candidate would campaign for; nobody's term changes (Raft dissertation §9.6). */
+export const PreVote = struct('PreVote', VoteRequest);
+export const PreVoteResponse = struct('PreVoteResponse', VoteAnswer);
+export const AppendEntries = struct('AppendEntries', {
+  term: u64(1),
+  leaderId: text(2),
+  prevLogIndex: u64(3),
+  prevLogTerm: u64(4),
+  leaderCommit: u64(5),
+  /** Encoded entries (`core/raft/entry.ts`), consecutive from prevLogIndex + 1. */
+  entries: list(6, 'bytes'),
+  /** Heartbeat round that ReadIndex counts answers by; 0 for none. */
+  readRound: u64(7),
+  /** Every entry below this index is on every voter's disk: the receiver may cut its prefix up to here. */
+  cutBefore: u64(8),
+});
+export const AppendEntriesResponse = struct('AppendEntriesResponse', {
+  term: u64(1),
+  success: bool(2),
+  /** On success: the last index known to equal the leader's log and flushed here. On refusal: the refused prevLogIndex. */
+  matchIndex: u64(3),
+  /** On refusal: last index, and the highest index of ours whose term is at most the refused prevLogTerm. */
+  lastLogIndex: u64(4),
+  hintIndex: u64(5),
+  hintTerm: u64(6),
+  readRound: u64(7),
+  /** The follower's wall clock, ms since the epoch: cluster time is slewed towards the voters' median. */
+  wallMs: u64(8),
+  /** State hash at `hashIndex` (0: none): the leader compares it with its own. */
+  hashIndex: u64(9),
+  stateHash: u32(10),
+});
+export const ReadIndex = struct('ReadIndex', { requestId: u64(1) });
+export const ReadIndexResponse = struct('ReadIndexResponse', { requestId: u64(1), ok: bool(2), index: u64(3) });
+
+// ---- proposals from other coordinators --------------------------------------------------------------------------
+
+export const ForwardPropose = struct('ForwardPropose', {
+  requestId: u64(1),
+  /** A command of `core/state/commands.ts`: its kind and its encoded body. */
+  commandKind: u8(2),
+  command: bytes(3),
+});
+export const ForwardResult = struct('ForwardResult', {
+  requestId: u64(1),
+  /** An encoded `ProposalResult` of `core/state/outcomes.ts`. */
+  result: bytes(2),
+});
+
+// ---- tasks -----------------------------------------------------------------------------------------------------
+
+export const PluginTypeInfo = struct('PluginTypeInfo', {
+  name: text(1),
+  version: text(2),
+  configSchema: optional(text(3)),
+});
+/** An attempt as both sides name it. */
+export const AttemptKey = struct('AttemptKey', { instanceId: text(1), taskId: text(2), token: u64(3) });
+export const WorkerHello = struct('WorkerHello', {
+  workerId: text(1),
+  /** New at each start of the worker process: results of an earlier session's attempts are stale. */
+  session: text(2),
+  capacity: u32(3),
+  types: list(4, PluginTypeInfo),
+  address: text(5),
+  /** Attempts this worker has, running or finished and not yet acknowledged. */
+  attempts: list(6, AttemptKey),
+  draining: bool(7),
+});
+/** Answer of a coordinator; only the leader registers. */
+export const WorkerWelcome = struct('WorkerWelcome', {
+  session: text(1),
+  registered: bool(2),
+  /** Empty while no leader is known. */
+  leaderId: text(3),
+});
+export const TaskAssign = struct('TaskAssign', {
+  instanceId: text(1),
+  taskId: text(2),
+  token: u64(3),
+  attempt: u32(4),
+  type: text(5),
+  timeoutMs: u32(6),
+  /** UTF-8 JSON: {workflow, revision, message_id, config, params, message, outputs}. */
+  context: bytes(7),
+});
+export const ResultItem = struct('ResultItem', {
+  instanceId: text(1),
+  taskId: text(2),
+  token: u64(3),
+  /** 'ok' | 'retryable' | 'terminal' | 'lost' */
+  status: text(4),
+  output: optional(bytes(5)),
+  error: optional(text(6)),
+});
+export const TaskResult = struct('TaskResult', { session: text(1), results: list(2, ResultItem) });
+const ResultAck = struct('ResultAck', {
+  instanceId: text(1),
+  taskId: text(2),
+  token: u64(3),
+  /** False: STALE_ATTEMPT, the report changed nothing. */
+  accepted: bool(4),
+});
+/** Leader's answer to results once they are applied: the worker may forget them. */
+export const TaskStatus = struct('TaskStatus', { acks: list(1, ResultAck) });
+export const TaskCancel = struct('TaskCancel', { attempts: list(1, AttemptKey) });
+/** From a worker: no new tasks, please; `leaving` once nothing is left running. */
+export const WorkerDrain = struct('WorkerDrain', { session: text(1), leaving: bool(2) });
+
+// ---- the table ---------------------------------------------------------------------------------------------------
+
+export type Lane = 'control' | 'bulk';
+
+interface Declaration<S> {
+  code: number;
+  struct: S;
+  lane: Lane;
+  urgent: boolean;
+}
+
+function control<S>(code: number, body: S): Declaration<S> {
+  return { code, struct: body, lane: 'control', urgent: true };
+}
+
+function bulk<S>(code: number, body: S): Declaration<S> {
+  return { code, struct: body, lane: 'bulk', urgent: false };
+}
+
+export const MESSAGES = {
+  HELLO: control(0x0001, Hello),
+  GOAWAY: control(0x0003, GoAway),
+  KEEPALIVE: control(0x0005, KeepAlive),
+  REQUEST_VOTE: control(0x1001, RequestVote),
+  REQUEST_VOTE_RESPONSE: control(0x1002, RequestVoteResponse),
+  APPEND_ENTRIES: bulk(0x1003, AppendEntries),
+  APPEND_ENTRIES_RESPONSE: control(0x1004, AppendEntriesResponse),
+  PRE_VOTE: control(0x1006, PreVote),
+  PRE_VOTE_RESPONSE: control(0x1007, PreVoteResponse),
+  READ_INDEX: control(0x1009, ReadIndex),
+  READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
+  FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
+  FORWARD_RESULT: bulk(0x100c, ForwardResult),
+  TASK_ASSIGN: bulk(0x3001, TaskAssign),
+  TASK_RESULT: bulk(0x3002, TaskResult),
+  TASK_STATUS: bulk(0x3003, TaskStatus),
+  TASK_CANCEL: bulk(0x3004, TaskCancel),
+  WORKER_HELLO: bulk(0x3006, WorkerHello),
+  WORKER_DRAIN: bulk(0x3007, WorkerDrain),
+  WORKER_WELCOME: bulk(0x3008, WorkerWelcome),
+} as const;
+
+export type MessageKind = keyof typeof MESSAGES;
+export type Body<K extends MessageKind> = Infer<(typeof MESSAGES)[K]['struct']>;
+export type Message = { [K in MessageKind]: { kind: K; body: Body<K> } }[MessageKind];
+
+/** A heartbeat is an APPEND_ENTRIES that carries no entries: it must not queue behind a megabyte of them. */
+export function laneOf(message: Message): Lane {
+  if (message.kind === 'APPEND_ENTRIES' && message.body.entries.length === 0) return 'control';
+  return MESSAGES[message.kind].lane;
+}
+
+const KIND_BY_CODE = new Map<number, MessageKind>(
+  (Object.keys(MESSAGES) as MessageKind[]).map((kind) => [MESSAGES[kind].code, kind]),
+);
+
+export function kindOfCode(code: number): MessageKind | undefined {
+  return KIND_BY_CODE.get(code);
+}
+
+export function encodeMessage(host: Host, message: Message): { code: number; payload: Uint8Array } {
+  const { code, struct: body } = MESSAGES[message.kind];
+  return { code, payload: encode(host, body as Struct<unknown>, message.body) };
+}
+
+/** Undefined for a code this version does not know: skipped and counted. Throws MalformedError. */
+export function decodeMessage(host: Host, code: number, payload: Uint8Array): Message | undefined {
+  const kind = KIND_BY_CODE.get(code);
+  if (kind === undefined) return undefined;
+  const body = decode(host, MESSAGES[kind].struct as Struct<unknown>, payload);
+  return { kind, body } as Message;
+}
