@@ -1,0 +1,231 @@
+/**
+ * The one declaration of every node setting: name, type, bounds, default and meaning.
+ * Validation, environment names, flags and docs/configuration.md are all derived from it.
+ */
+import { Type, type Static } from 'typebox';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+const strict = { additionalProperties: false } as const;
+
+/** Names end up in file names, metric labels and frames: kept short and plain. */
+const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
+const HOST_PATTERN = '^[A-Za-z0-9:._-]{1,253}$';
+const ADDRESS_PATTERN = '^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]{1,253}):[0-9]{1,5}$';
+
+function name(description: string) {
+  return Type.String({
+    pattern: NAME_PATTERN,
+    description,
+    form: 'a name of 1 to 63 letters, digits, ".", "_" or "-"',
+  });
+}
+
+function count(minimum: number, maximum: number, defaultValue: number, description: string) {
+  return Type.Integer({ minimum, maximum, default: defaultValue, description });
+}
+
+function listener(port: number, purpose: string) {
+  return Type.Object(
+    {
+      host: Type.String({
+        pattern: HOST_PATTERN,
+        default: '127.0.0.1',
+        description: `Address or host name on which ${purpose} listens.`,
+        form: 'an IP address or a host name',
+      }),
+      port: count(
+        0,
+        65_535,
+        port,
+        `TCP port of ${purpose}; 0 lets the system choose one, told in the "ready" log line.`,
+      ),
+    },
+    strict,
+  );
+}
+
+const address = { pattern: ADDRESS_PATTERN, form: '"host:port"' };
+
+const Coordinator = Type.Object(
+  {
+    id: name('Node id of the coordinator.'),
+    address: Type.String({ ...address, description: 'Where its binary protocol is reached, `host:port`.' }),
+    httpAddress: Type.Optional(
+      Type.String({
+        ...address,
+        description: 'Where its REST interface is reached, `host:port`; shown in the cluster status.',
+      }),
+    ),
+  },
+  strict,
+);
+
+export const NODE_CONFIG_SCHEMA = Type.Object(
+  {
+    nodeId: name('Name of this node, unique in the cluster and kept for the life of its data directory. Required.'),
+    role: Type.Enum(['coordinator', 'worker'], {
+      description: 'What this node does: `coordinator` holds the replicated state, `worker` executes tasks. Required.',
+    }),
+    clusterName: Type.String({
+      pattern: NAME_PATTERN,
+      form: 'a name of 1 to 63 letters, digits, ".", "_" or "-"',
+      default: 'distric',
+      description: 'Nodes talk only to nodes of the same cluster name.',
+    }),
+    dataDir: Type.String({
+      minLength: 1,
+      default: './data',
+      description: 'Directory of the log and the state (coordinators). A local disk, never a network file system.',
+    }),
+    coordinators: Type.Array(Coordinator, {
+      maxItems: 7,
+      default: [],
+      description:
+        'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7. ' +
+        'As text: JSON, or `id=host:port` separated by commas (`id=host:port/host:httpPort` with the REST address).',
+    }),
+    peer: listener(7400, 'the binary protocol between nodes'),
+    http: listener(8080, 'the REST interface (coordinators)'),
+    metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)'),
+    insecureAllowPublicListen: Type.Boolean({
+      default: false,
+      description:
+        'Lets the node listen on addresses other than loopback although this release has neither TLS nor authentication: ' +
+        'only on a network where every host is trusted.',
+    }),
+    raft: Type.Object(
+      {
+        profile: Type.Enum(['default', 'fast'], {
+          default: 'default',
+          description:
+            'Timing of elections and heartbeats: `default` 1000-2000 ms and 100 ms; `fast` 150-300 ms and 50 ms, ' +
+            'for hosts whose p99.9 event-loop delay stays under a tenth of that.',
+        }),
+      },
+      strict,
+    ),
+    worker: Type.Object(
+      {
+        concurrency: count(1, 10_000, 16, 'Attempts this worker runs at the same time.'),
+        pluginProcesses: count(1, 64, 2, 'Child processes that run user plugins.'),
+        pluginDirs: Type.Array(Type.String({ minLength: 1 }), {
+          maxItems: 64,
+          default: [],
+          description: 'Directories with `*.plugin.ts`, `.js` or `.mjs` files, loaded at the start.',
+        }),
+        memoryMb: count(
+          32,
+          65_536,
+          256,
+          'Memory limit of one plugin process, in MiB; over it the process is replaced.',
+        ),
+      },
+      strict,
+    ),
+    log: Type.Object(
+      {
+        level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+          default: 'info',
+          description: 'Least severe level that is logged.',
+        }),
+        format: Type.Enum(['json', 'pretty'], {
+          default: 'json',
+          description: 'One JSON object a line for programs, or one plain line for people.',
+        }),
+      },
+      strict,
+    ),
+    limits: Type.Object(
+      {
+        itemBytesMax: count(1024, MIB, MIB, 'Largest message, in bytes; a larger one gets 413.'),
+        requestBytesMax: count(1024, 64 * MIB, 16 * MIB, 'Largest request body, in bytes; a larger one gets 413.'),
+        requestItemsMax: count(1, 100_000, 10_000, 'Most messages in one request; more get 413.'),
+        activeInstancesMax: count(
+          1,
+          1_000_000,
+          100_000,
+          'Most workflow instances running at once; beyond it new messages get 503.',
+        ),
+        logMapBytesMax: count(16 * MIB, 4096 * GIB, 16 * GIB, 'Largest size of the log on disk, in bytes.'),
+        logQueueBytesMax: count(
+          4 * MIB,
+          GIB,
+          64 * MIB,
+          'Most bytes waiting for the log disk before the node refuses more.',
+        ),
+        stateMapBytesMax: count(16 * MIB, 4096 * GIB, 64 * GIB, 'Largest size of the state on disk, in bytes.'),
+      },
+      strict,
+    ),
+    drainTimeoutMs: count(0, 3_600_000, 30_000, 'After SIGTERM: how long running work may finish, in milliseconds.'),
+  },
+  strict,
+);
+
+export type NodeConfig = Static<typeof NODE_CONFIG_SCHEMA>;
+
+/** The parts of JSON Schema that the settings use, as plain data. */
+export interface SettingSchema {
+  type?: string;
+  enum?: readonly string[];
+  properties?: Record<string, SettingSchema>;
+  required?: readonly string[];
+  items?: SettingSchema;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxItems?: number;
+  pattern?: string;
+  /** Words for `pattern`, used in error messages. */
+  form?: string;
+  default?: unknown;
+  description?: string;
+}
+
+/** One leaf of the configuration and its names in the three sources. */
+export interface Setting {
+  /** Path in the file, such as `peer.port`. */
+  path: string;
+  /** Environment variable, such as `DISTRIC_PEER_PORT`. */
+  variable: string;
+  /** Command-line flag, such as `--peer-port`. */
+  flag: string;
+  schema: SettingSchema;
+}
+
+export const CONFIG_ROOT = NODE_CONFIG_SCHEMA as unknown as SettingSchema;
+
+function collect(schema: SettingSchema, path: string, into: Setting[]): void {
+  if (schema.properties !== undefined) {
+    for (const [key, child] of Object.entries(schema.properties))
+      collect(child, path === '' ? key : `${path}.${key}`, into);
+    return;
+  }
+  const words = path
+    .replaceAll('.', '_')
+    .replace(/[A-Z]/g, (letter) => `_${letter}`)
+    .toLowerCase();
+  into.push({ path, variable: `DISTRIC_${words.toUpperCase()}`, flag: `--${words.replaceAll('_', '-')}`, schema });
+}
+
+function allSettings(): readonly Setting[] {
+  const settings: Setting[] = [];
+  collect(CONFIG_ROOT, '', settings);
+  return settings;
+}
+
+/** Every setting, in the order of the schema. */
+export const SETTINGS = allSettings();
+
+/** What a value of `schema` looks like, in words: the reason given when one does not. */
+export function expectation(schema: SettingSchema): string {
+  if (schema.enum !== undefined) return `one of ${schema.enum.join(', ')}`;
+  if (schema.form !== undefined) return schema.form;
+  if (schema.type === 'integer') return `an integer from ${String(schema.minimum)} to ${String(schema.maximum)}`;
+  if (schema.type === 'boolean') return 'true or false';
+  if (schema.type === 'array') return `a list of at most ${String(schema.maxItems)}`;
+  if (schema.type === 'object') return 'an object';
+  return schema.minLength === undefined ? 'a text' : 'a text that is not empty';
+}
