@@ -1,0 +1,98 @@
+/**
+ * `label_classifier`: labels for an issue, pull request or discussion from the words of its title and body,
+ * and a size label from the number of changed lines.
+ * Config: {title, body: paths into the message, lines?: paths of line counts, labels: {label: [words or phrases]}}.
+ * Output: {labels, scores, markdown}; a word in the title counts three times as much as one in the body.
+ */
+import { definePlugin } from 'distric/plugin';
+import { escapeMarkdown, recordOf, textAt, valueAt } from '../payload.ts';
+
+export interface Classification {
+  /** The best label first; ties by name. */
+  labels: string[];
+  scores: Record<string, number>;
+  markdown: string;
+}
+
+export interface ClassifierConfig {
+  title: string;
+  body: string;
+  lines: readonly string[];
+  labels: ReadonlyMap<string, readonly string[]>;
+}
+
+const TITLE_WEIGHT = 3;
+/** Words beyond this many are not read: a body is as long as its author likes. */
+const WORDS_MAX = 20_000;
+/** [label, most lines it covers], ascending. */
+const SIZES: readonly (readonly [string, number])[] = [
+  ['size/XS', 9],
+  ['size/S', 49],
+  ['size/M', 249],
+  ['size/L', 999],
+  ['size/XL', Number.POSITIVE_INFINITY],
+];
+
+export const plugin = definePlugin({
+  name: 'label_classifier',
+  version: '1.0.0',
+  configSchema: {
+    type: 'object',
+    properties: {
+      title: { type: 'string' },
+      body: { type: 'string' },
+      lines: { type: 'array', items: { type: 'string' } },
+      labels: { type: 'object', additionalProperties: { type: 'array', items: { type: 'string', minLength: 1 } } },
+    },
+    required: ['title', 'body', 'labels'],
+    additionalProperties: false,
+  },
+  execute(ctx) {
+    const config = recordOf(ctx.config);
+    return classify(ctx.message, {
+      title: textAt(config, 'title'),
+      body: textAt(config, 'body'),
+      lines: stringsOf(config['lines']),
+      labels: new Map(Object.entries(recordOf(config['labels'])).map(([label, words]) => [label, stringsOf(words)])),
+    });
+  },
+});
+
+export function classify(message: unknown, config: ClassifierConfig): Classification {
+  const title = wordsOf(textAt(message, config.title));
+  const body = wordsOf(textAt(message, config.body));
+  const scored = [...config.labels]
+    .map(([label, phrases]) => ({ label, score: scoreOf(title, phrases) * TITLE_WEIGHT + scoreOf(body, phrases) }))
+    .filter(({ score }) => score > 0)
+    .sort((a, b) => b.score - a.score || (a.label < b.label ? -1 : 1));
+
+  const labels = scored.map(({ label }) => label);
+  const size = sizeOf(message, config.lines);
+  if (size !== undefined) labels.push(size);
+  return {
+    labels,
+    scores: Object.fromEntries(scored.map(({ label, score }) => [label, score])),
+    markdown: `Suggested labels: ${labels.length === 0 ? 'none' : labels.map(escapeMarkdown).join(', ')}\n`,
+  };
+}
+
+/** Lower-case words with a space around each, so that a phrase is found by looking for ' phrase '. */
+function wordsOf(text: string): string {
+  const words = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return ` ${words.slice(0, WORDS_MAX).join(' ')} `;
+}
+
+function scoreOf(words: string, phrases: readonly string[]): number {
+  return phrases.reduce((score, phrase) => score + words.split(wordsOf(phrase)).length - 1, 0);
+}
+
+function sizeOf(message: unknown, paths: readonly string[]): string | undefined {
+  const counts = paths.map((path) => valueAt(message, path)).filter((value) => typeof value === 'number');
+  if (counts.length === 0) return undefined;
+  const lines = counts.reduce((sum, count) => sum + count, 0);
+  return SIZES.find(([, linesMax]) => lines <= linesMax)?.[0];
+}
+
+function stringsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
