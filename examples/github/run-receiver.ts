@@ -10,7 +10,9 @@ const receiver = await startReceiver({
   port: Number(values.port),
   failEvery: Number(values['fail-every']),
   onNotice: (_key, notice) => {
-    process.stdout.write(`${textAt(notice, 'channel').padEnd(20)} ${textAt(notice, 'title', 'markdown').split('\n', 1).join('')}\n`);
+    process.stdout.write(
+      `${textAt(notice, 'channel').padEnd(20)} ${textAt(notice, 'title', 'markdown').split('\n', 1).join('')}\n`,
+    );
   },
 });
 process.stdout.write(`listening on ${receiver.url}\n`);

@@ -45,14 +45,32 @@ const SUBJECTS = [
 /** Facts worth a line, and where payloads keep them. */
 const FACTS: readonly (readonly [label: string, ...paths: string[]])[] = [
   ['Label', 'label.name'],
-  ['Branch', 'pull_request.head.ref', 'workflow_run.head_branch', 'workflow_job.head_branch', 'check_run.check_suite.head_branch'],
+  [
+    'Branch',
+    'pull_request.head.ref',
+    'workflow_run.head_branch',
+    'workflow_job.head_branch',
+    'check_run.check_suite.head_branch',
+  ],
   ['Into', 'pull_request.base.ref'],
   ['Ref', 'ref', 'deployment.ref'],
   ['Files changed', 'pull_request.changed_files'],
-  ['Conclusion', 'workflow_run.conclusion', 'workflow_job.conclusion', 'check_run.conclusion', 'check_suite.conclusion'],
+  [
+    'Conclusion',
+    'workflow_run.conclusion',
+    'workflow_job.conclusion',
+    'check_run.conclusion',
+    'check_suite.conclusion',
+  ],
   ['State', 'deployment_status.state', 'review.state', 'alert.state', 'state'],
   ['Environment', 'deployment.environment', 'environment'],
-  ['Severity', 'security_advisory.severity', 'alert.security_advisory.severity', 'alert.severity', 'alert.rule.severity'],
+  [
+    'Severity',
+    'security_advisory.severity',
+    'alert.security_advisory.severity',
+    'alert.severity',
+    'alert.rule.severity',
+  ],
   ['Tag', 'release.tag_name'],
   ['Permission', 'member.permissions', 'team.permission'],
   ['Account', 'installation.account.login', 'blocked_user.login'],
@@ -63,7 +81,7 @@ const EXCERPT_CHARS_MAX = 280;
 const VALUE_CHARS_MAX = 80;
 const CHANGES_MAX = 20;
 
-export const plugin = definePlugin({
+export const plugin = definePlugin<{ changes?: boolean }>({
   name: 'github_digest',
   version: '1.0.0',
   configSchema: {
@@ -72,7 +90,7 @@ export const plugin = definePlugin({
     additionalProperties: false,
   },
   execute(ctx) {
-    return digestOf(ctx.message, recordOf(ctx.config)['changes'] === true);
+    return digestOf(ctx.message, ctx.config.changes === true);
   },
 });
 
@@ -98,8 +116,10 @@ function subjectOf(message: unknown): { name: string; url: string; body: string 
   const found = SUBJECTS.find((key) => Object.keys(recordOf(valueAt(message, key))).length > 0);
   const subject = found === undefined ? undefined : valueAt(message, found);
   // A comment or a review has no title of its own: it goes by the title of what it is about.
-  const parent = ['pull_request', 'issue', 'discussion'].map((key) => textAt(message, `${key}.title`)).find(Boolean) ?? '';
-  const number = textAt(subject, 'number') || textAt(message, 'pull_request.number', 'issue.number', 'discussion.number');
+  const parent =
+    ['pull_request', 'issue', 'discussion'].map((key) => textAt(message, `${key}.title`)).find(Boolean) ?? '';
+  const number =
+    textAt(subject, 'number') || textAt(message, 'pull_request.number', 'issue.number', 'discussion.number');
   const title =
     textAt(subject, 'title', 'summary', 'name', 'security_advisory.summary', 'rule.description') ||
     parent ||

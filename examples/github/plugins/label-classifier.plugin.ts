@@ -5,7 +5,7 @@
  * Output: {labels, scores, markdown}; a word in the title counts three times as much as one in the body.
  */
 import { definePlugin } from 'distric/plugin';
-import { escapeMarkdown, recordOf, textAt, valueAt } from '../payload.ts';
+import { escapeMarkdown, textAt, valueAt } from '../payload.ts';
 
 export interface Classification {
   /** The best label first; ties by name. */
@@ -15,10 +15,10 @@ export interface Classification {
 }
 
 export interface ClassifierConfig {
-  title: string;
-  body: string;
-  lines: readonly string[];
-  labels: ReadonlyMap<string, readonly string[]>;
+  title: readonly string[];
+  body: readonly string[];
+  lines?: readonly string[];
+  labels: Readonly<Record<string, readonly string[]>>;
 }
 
 const TITLE_WEIGHT = 3;
@@ -33,14 +33,14 @@ const SIZES: readonly (readonly [string, number])[] = [
   ['size/XL', Number.POSITIVE_INFINITY],
 ];
 
-export const plugin = definePlugin({
+export const plugin = definePlugin<ClassifierConfig>({
   name: 'label_classifier',
   version: '1.0.0',
   configSchema: {
     type: 'object',
     properties: {
-      title: { type: 'string' },
-      body: { type: 'string' },
+      title: { type: 'array', items: { type: 'string' }, minItems: 1 },
+      body: { type: 'array', items: { type: 'string' }, minItems: 1 },
       lines: { type: 'array', items: { type: 'string' } },
       labels: { type: 'object', additionalProperties: { type: 'array', items: { type: 'string', minLength: 1 } } },
     },
@@ -48,26 +48,20 @@ export const plugin = definePlugin({
     additionalProperties: false,
   },
   execute(ctx) {
-    const config = recordOf(ctx.config);
-    return classify(ctx.message, {
-      title: textAt(config, 'title'),
-      body: textAt(config, 'body'),
-      lines: stringsOf(config['lines']),
-      labels: new Map(Object.entries(recordOf(config['labels'])).map(([label, words]) => [label, stringsOf(words)])),
-    });
+    return classify(ctx.message, ctx.config);
   },
 });
 
 export function classify(message: unknown, config: ClassifierConfig): Classification {
-  const title = wordsOf(textAt(message, config.title));
-  const body = wordsOf(textAt(message, config.body));
-  const scored = [...config.labels]
+  const title = wordsOf(textAt(message, ...config.title));
+  const body = wordsOf(textAt(message, ...config.body));
+  const scored = Object.entries(config.labels)
     .map(([label, phrases]) => ({ label, score: scoreOf(title, phrases) * TITLE_WEIGHT + scoreOf(body, phrases) }))
     .filter(({ score }) => score > 0)
     .sort((a, b) => b.score - a.score || (a.label < b.label ? -1 : 1));
 
   const labels = scored.map(({ label }) => label);
-  const size = sizeOf(message, config.lines);
+  const size = sizeOf(message, config.lines ?? []);
   if (size !== undefined) labels.push(size);
   return {
     labels,
@@ -91,8 +85,4 @@ function sizeOf(message: unknown, paths: readonly string[]): string | undefined 
   if (counts.length === 0) return undefined;
   const lines = counts.reduce((sum, count) => sum + count, 0);
   return SIZES.find(([, linesMax]) => lines <= linesMax)?.[0];
-}
-
-function stringsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }

@@ -10,9 +10,9 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import { definePlugin, TerminalError } from 'distric/plugin';
-import { markdownOf, recordOf, textAt } from '../payload.ts';
+import { markdownOf } from '../payload.ts';
 
-export const plugin = definePlugin({
+export const plugin = definePlugin<{ folder: string }>({
   name: 'markdown_file',
   version: '1.0.0',
   configSchema: {
@@ -26,7 +26,7 @@ export const plugin = definePlugin({
     if (parts.length === 0) throw new TerminalError('write a markdown file: no task before this one made any markdown');
     const content = `${parts.map((part) => part.trim()).join('\n\n')}\n`;
     const root = process.env['GITHUB_EXAMPLE_OUT'] ?? path.join(process.cwd(), '.distric', 'github');
-    const folder = path.join(root, textAt(recordOf(ctx.config), 'folder'));
+    const folder = path.join(root, ctx.config.folder);
     const file = path.join(folder, `${fileName(ctx.idempotencyKey)}.md`);
     await replaceFile(file, content, ctx.signal);
     return { path: file, bytes: Buffer.byteLength(content) };

@@ -8,9 +8,9 @@
  */
 import process from 'node:process';
 import { definePlugin, RetryableError, TerminalError } from 'distric/plugin';
-import { markdownOf, recordOf, textAt, valueAt } from '../payload.ts';
+import { markdownOf, textAt, valueAt } from '../payload.ts';
 
-export const plugin = definePlugin({
+export const plugin = definePlugin<{ url?: string; channel: string }>({
   name: 'notify',
   version: '1.0.0',
   configSchema: {
@@ -20,8 +20,7 @@ export const plugin = definePlugin({
     additionalProperties: false,
   },
   async execute(ctx) {
-    const config = recordOf(ctx.config);
-    const url = textAt(config, 'url') || (process.env['GITHUB_EXAMPLE_RECEIVER'] ?? '');
+    const url = ctx.config.url ?? process.env['GITHUB_EXAMPLE_RECEIVER'] ?? '';
     if (url === '') return { delivered: false, reason: 'no receiver: set GITHUB_EXAMPLE_RECEIVER or config.url' };
 
     const response = await post(url, ctx.signal, {
@@ -31,7 +30,7 @@ export const plugin = definePlugin({
         'distric-fencing-token': String(ctx.token),
       },
       body: JSON.stringify({
-        channel: textAt(ctx.params, 'channel', 'queue', 'team') || textAt(config, 'channel'),
+        channel: textAt(ctx.params, 'channel', 'queue', 'team') || ctx.config.channel,
         delivery: textAt(ctx.message, 'delivery.id'),
         workflow: ctx.workflow,
         ...noticeOf(ctx.outputs),
@@ -46,11 +45,17 @@ export const plugin = definePlugin({
   },
 });
 
-async function post(url: string, signal: AbortSignal, request: { headers: Record<string, string>; body: string }): Promise<Response> {
+async function post(
+  url: string,
+  signal: AbortSignal,
+  request: { headers: Record<string, string>; body: string },
+): Promise<Response> {
   try {
     return await fetch(url, { method: 'POST', redirect: 'error', signal, ...request });
   } catch (error) {
-    throw new RetryableError(`notify ${url}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new RetryableError(`notify ${url}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -35,7 +35,7 @@ const WORDS = new Map<string, Severity>([
   ['critical', 'critical'],
 ]);
 
-export const plugin = definePlugin({
+export const plugin = definePlugin<{ page_from?: Severity }>({
   name: 'security_severity',
   version: '1.0.0',
   configSchema: {
@@ -44,8 +44,7 @@ export const plugin = definePlugin({
     additionalProperties: false,
   },
   execute(ctx) {
-    const pageFrom = WORDS.get(textAt(recordOf(ctx.config), 'page_from')) ?? 'high';
-    return assess(ctx.message, pageFrom);
+    return assess(ctx.message, ctx.config.page_from ?? 'high');
   },
 });
 

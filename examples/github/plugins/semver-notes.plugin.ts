@@ -51,7 +51,10 @@ export function notesOf(message: unknown): Notes {
   }
 
   const kind = kindOf(version, textAt(message, 'release.prerelease') === 'true');
-  const bump = changes.reduce<Bump>((most, change) => (BUMPS.indexOf(change.bump) > BUMPS.indexOf(most) ? change.bump : most), 'none');
+  const bump = changes.reduce<Bump>(
+    (most, change) => (BUMPS.indexOf(change.bump) > BUMPS.indexOf(most) ? change.bump : most),
+    'none',
+  );
   const lines = [`## ${escapeMarkdown(headline(message, version))}`, ''];
   const body = textAt(message, 'release.body', 'package.package_version.body.info.description');
   // A release's body is the maintainers' own markdown: it is kept as it is.
@@ -86,7 +89,8 @@ function changeOf(commit: unknown): Change {
   const subject = message.split('\n', 1)[0] ?? '';
   const [, type = '', bang, description = subject] = CONVENTIONAL.exec(subject) ?? [];
   const text = escapeMarkdown(excerpt(description, LINE_CHARS_MAX));
-  if (bang === '!' || /^BREAKING[ -]CHANGE: /m.test(message)) return { section: 'Breaking changes', bump: 'major', text };
+  if (bang === '!' || /^BREAKING[ -]CHANGE: /m.test(message))
+    return { section: 'Breaking changes', bump: 'major', text };
   if (type === 'feat') return { section: 'Added', bump: 'minor', text };
   if (type === 'fix' || type === 'perf') return { section: 'Fixed', bump: 'patch', text };
   return { section: 'Other changes', bump: 'none', text };
