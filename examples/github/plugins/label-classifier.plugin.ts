@@ -70,10 +70,10 @@ export function classify(message: unknown, config: ClassifierConfig): Classifica
   };
 }
 
-/** Lower-case words with a space around each, so that a phrase is found by looking for ' phrase '. */
+/** Lower-case words, each with a space of its own on both sides: then ' word ' is found as often as the word is there. */
 function wordsOf(text: string): string {
   const words = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
-  return ` ${words.slice(0, WORDS_MAX).join(' ')} `;
+  return ` ${words.slice(0, WORDS_MAX).join('  ')} `;
 }
 
 function scoreOf(words: string, phrases: readonly string[]): number {
