@@ -13,15 +13,16 @@ export const RULE_CONDITIONS_MAX = 1_000;
 const LIST_VALUES_MAX = 1_000;
 const TEXT_LENGTH_MAX = 4_096;
 
+const NUMBER_TEXT = '^-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?$';
+
 const FieldSchema = Type.String({ minLength: 1, maxLength: FIELD_PATH_LENGTH_MAX });
 const ScalarSchema = Type.Union(
   [Type.String({ maxLength: TEXT_LENGTH_MAX }), Type.Number(), Type.Boolean(), Type.Null()],
   { description: `text of at most ${TEXT_LENGTH_MAX} characters, a number, true, false or null` },
 );
-const NumberSchema = Type.Union(
-  [Type.Number(), Type.String({ pattern: '^-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?$' })],
-  { description: 'a number (quotes around it are allowed)' },
-);
+const NumberSchema = Type.Union([Type.Number(), Type.String({ pattern: NUMBER_TEXT })], {
+  description: 'a number (quotes around it are allowed)',
+});
 const TextSchema = Type.String({ minLength: 1, maxLength: TEXT_LENGTH_MAX });
 const ListSchema = Type.Array(ScalarSchema, { minItems: 1, maxItems: LIST_VALUES_MAX });
 
@@ -83,6 +84,13 @@ const checkLeaf = new Map<unknown, Check<Leaf>>(
     compileCheck<TSchema>(schema, ['value_from']) as Check<Leaf>,
   ]),
 );
+
+const numberText = new RegExp(NUMBER_TEXT);
+
+/** The number that a text in a rule spells, as `"10000"` does; undefined for any other text. */
+export function numberInText(text: string): number | undefined {
+  return numberText.test(text) ? Number(text) : undefined;
+}
 
 /** What is wrong in the tree under `root`; when nothing is, it is a `Condition`. `at` is its path in the document. */
 export function conditionFaults(root: unknown, at: string): FieldError[] {
