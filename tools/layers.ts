@@ -1,0 +1,84 @@
+/**
+ * Which room may import which: one way, as docs/architecture.md draws it. A room is a folder; the longest
+ * prefix decides. Tests follow their room and may take the native host, since a pure room has none.
+ */
+interface Room {
+  /** Path prefix of its files, or one file. */
+  prefix: string;
+  /** Prefixes it may import from, besides itself. */
+  mayImport: readonly string[];
+  /** What its tests may import on top. */
+  testsMayImport?: readonly string[];
+  /** npm packages and Node modules it may import; absent = any. */
+  packages?: readonly string[];
+}
+
+const PURE_NODE = ['base/', 'api/', 'node/core/', 'node/*'];
+const NATIVE_HOST = 'node/io/host.ts';
+
+const ROOMS: readonly Room[] = [
+  { prefix: 'base/', mayImport: [], packages: [] },
+  { prefix: 'api/', mayImport: ['base/'], packages: ['typebox', 'ajv', 'yaml', 're2js'] },
+  { prefix: 'node/core/tlv/', mayImport: ['base/', 'api/'], packages: [] },
+  // What peers say is declared once, in tlv/messages.ts; the cores share those types and nothing else of one another.
+  { prefix: 'node/core/raft/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
+  { prefix: 'node/core/swim/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
+  { prefix: 'node/core/rules/', mayImport: ['base/', 'api/'], packages: ['re2js'] },
+  { prefix: 'node/core/workflow/', mayImport: ['base/', 'api/'], packages: [] },
+  {
+    prefix: 'node/core/state/',
+    mayImport: ['base/', 'api/', 'node/core/rules/', 'node/core/tlv/', 'node/core/workflow/'],
+    packages: [],
+  },
+  // The files right under node/: the loops and their ports.
+  { prefix: 'node/*', mayImport: ['base/', 'api/', 'node/core/'], packages: [] },
+  { prefix: 'node/main.ts', mayImport: [...PURE_NODE, 'node/io/', 'node/plugins/'] },
+  { prefix: NATIVE_HOST, mayImport: ['base/'] },
+  { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/lmdb/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/net/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/telemetry/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/worker/', mayImport: [...PURE_NODE, NATIVE_HOST, 'node/plugins/'] },
+  { prefix: 'node/plugins/', mayImport: ['base/', 'api/'] },
+  // The simulator stands in for every driver; only the host, which does no I/O, is the real one.
+  { prefix: 'node/sim/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'client/', mayImport: ['base/', 'node/core/tlv/'] },
+  { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/'] },
+  { prefix: 'operator/plan/', mayImport: ['base/', 'api/'], packages: [] },
+  { prefix: 'operator/', mayImport: ['base/', 'api/', 'client/'] },
+  { prefix: 'e2e/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/'] },
+  { prefix: 'examples/', mayImport: ['base/', 'api/', 'node/plugins/'], testsMayImport: ['node/core/rules/'] },
+  { prefix: 'bench/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'node/'] },
+  { prefix: 'tools/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'bench/'] },
+];
+
+/** Why the import is refused, or undefined. Paths are relative to the root, with `/`; `target` is a path or a package. */
+export function layerViolation(importer: string, target: string): string | undefined {
+  const room = roomOf(importer);
+  const isTest = importer.endsWith('.test.ts');
+  if (room === undefined) return importer.includes('/') ? `${importer} is in no room of tools/layers.ts` : undefined;
+  if (!target.includes('.ts')) return isTest ? undefined : packageViolation(room, importer, target);
+  const allowed = [room.prefix, ...room.mayImport];
+  if (isTest) allowed.push(NATIVE_HOST, ...(room.testsMayImport ?? []));
+  if (allowed.some((prefix) => matches(prefix, target))) return undefined;
+  return `${importer} imports ${target}: ${room.prefix} may only import ${room.mayImport.join(', ') || 'itself'}`;
+}
+
+function packageViolation(room: Room, importer: string, target: string): string | undefined {
+  if (room.packages === undefined) return undefined;
+  const allowed = room.packages.some((name) => target === name || target.startsWith(`${name}/`));
+  return allowed ? undefined : `${importer} imports ${target}: ${room.prefix} may not use that package`;
+}
+
+function roomOf(path: string): Room | undefined {
+  return ROOMS.filter((room) => matches(room.prefix, path)).sort((a, b) => b.prefix.length - a.prefix.length)[0];
+}
+
+/** `dir/` matches all below it, `dir/*` the files right in it but its main program, anything else itself. */
+function matches(prefix: string, path: string): boolean {
+  if (prefix.endsWith('/*')) {
+    const folder = prefix.slice(0, -1);
+    return path.startsWith(folder) && !path.slice(folder.length).includes('/') && path !== `${folder}main.ts`;
+  }
+  return prefix.endsWith('/') ? path.startsWith(prefix) : path === prefix;
+}
