@@ -1,0 +1,98 @@
+import type { Command } from 'commander';
+import type { ClusterStatus } from '../../api/rest.ts';
+import { formatTable } from '../output.ts';
+import type { Cell } from '../output.ts';
+import type { OpenSession, Session } from '../session.ts';
+import { stateTone } from '../terminal.ts';
+import type { Paint } from '../terminal.ts';
+
+const HELP = `
+Examples:
+  $ distric status
+  $ distric status -o json
+  $ distric cluster status --server http://127.0.0.1:8080`;
+
+export function addStatus(parent: Command, open: OpenSession): void {
+  const cluster = parent.command('cluster').description('the cluster as a whole');
+  for (const holder of [parent, cluster]) {
+    holder
+      .command('status')
+      .description('leader, coordinators, workers and counts')
+      .option('--stale', 'ask one coordinator only, even without a leader')
+      .addHelpText('after', HELP)
+      .action(async (options: { stale?: boolean }, command: Command) => {
+        await showStatus(open(command), options.stale === true);
+      });
+  }
+}
+
+async function showStatus(session: Session, stale: boolean): Promise<void> {
+  const client = await session.client();
+  const status = await client.get<ClusterStatus>('/cluster/status', { consistency: stale ? 'stale' : undefined });
+  session.print(status, () => formatStatus(status, session.paint));
+}
+
+export function formatStatus(status: ClusterStatus, paint: Paint): string {
+  const state = (text: string): Cell => ({ text, finish: (clean) => paint(stateTone(text), clean) });
+  const coordinators = formatTable(
+    ['Coordinator', 'State', 'Address', 'REST', 'Match index', 'Lag'],
+    status.coordinators.map((node) => [
+      node.id,
+      state(node.state),
+      node.address,
+      node.http_address ?? '-',
+      optional(node.match_index),
+      optional(node.lag),
+    ]),
+  );
+  const workers = formatTable(
+    ['Worker', 'Status', 'Address', 'Load', 'Running', 'Task types'],
+    status.workers.map((node) => [
+      node.id,
+      state(node.status),
+      node.address,
+      `${String(Math.round(node.load * 100))}%`,
+      `${String(node.running)}/${String(node.capacity)}`,
+      node.types.join(', '),
+    ]),
+  );
+  const parts = [summaryLines(status).join('\n'), coordinators];
+  if (status.workers.length > 0) parts.push(workers);
+  return parts.join('\n\n');
+}
+
+function summaryLines(status: ClusterStatus): string[] {
+  const members = countStates(status.coordinators.map(({ state }) => state));
+  const lines = [
+    `Leader: ${status.leader ?? 'none'}`,
+    `Coordinators: ${String(status.coordinators.length)} (${members.map(withPlural).join(', ')})`,
+    `Workers: ${listStates(status.workers.map((worker) => worker.status))}`,
+    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}`,
+  ];
+  const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
+  lines.push(`Now: ${counts.join(', ')}`);
+  return lines;
+}
+
+/** Most frequent first, then by name. */
+function countStates(states: readonly string[]): [state: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const state of states) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
+}
+
+function withPlural([state, count]: [string, number]): string {
+  const noun = count > 1 && ['leader', 'follower', 'candidate'].includes(state) ? `${state}s` : state;
+  return `${String(count)} ${noun}`;
+}
+
+function listStates(states: readonly string[]): string {
+  if (states.length === 0) return 'none';
+  return countStates(states)
+    .map(([state, count]) => `${String(count)} ${state}`)
+    .join(', ');
+}
+
+function optional(value: number | undefined): string {
+  return value === undefined ? '-' : String(value);
+}

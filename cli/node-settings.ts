@@ -1,0 +1,35 @@
+import path from 'node:path';
+import { stringify } from 'yaml';
+import type { ClusterFile, LocalNode } from './cluster-file.ts';
+
+/** The port of `host:port`. */
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
+function listener(address: string): { host: string; port: number } {
+  return { host: address.slice(0, address.lastIndexOf(':')), port: portOf(address) };
+}
+
+/** A node's configuration file (YAML, keys of NodeConfig), made from the cluster file alone. */
+export function nodeSettings(dataDir: string, file: ClusterFile, node: LocalNode): string {
+  const { settings, nodes } = file;
+  const raft = settings.node['raft'];
+  const common = {
+    log: { level: 'info', format: 'json' },
+    ...settings.node,
+    nodeId: node.id,
+    role: node.role,
+    clusterName: settings.clusterName,
+    dataDir: path.join(dataDir, node.id, 'data'),
+    coordinators: nodes
+      .filter(({ role }) => role === 'coordinator')
+      .map(({ id, peer, http }) => ({ id, address: peer, ...(http === null ? {} : { httpAddress: http }) })),
+    peer: listener(node.peer),
+    metrics: listener(node.metrics),
+    raft: { ...(typeof raft === 'object' ? raft : {}), profile: settings.profile },
+    drainTimeoutMs: settings.drainTimeoutMs,
+  };
+  if (node.role === 'coordinator') return stringify({ ...common, ...(node.http ? { http: listener(node.http) } : {}) });
+  return stringify({ ...common, worker: { ...settings.worker, pluginDirs: settings.pluginDirs } });
+}

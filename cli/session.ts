@@ -1,0 +1,118 @@
+import path from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
+import { RestClient } from './client.ts';
+import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile } from './cluster-file.ts';
+import { CliError, EXIT } from './exit-code.ts';
+import { OUTPUT_FORMATS, printValue } from './output.ts';
+import type { OutputFormat } from './output.ts';
+import { painter } from './terminal.ts';
+import type { Io, Paint } from './terminal.ts';
+
+const TIMEOUT_S = 10;
+const TIMEOUT_S_MAX = 3_600;
+
+export interface GlobalOptions {
+  server?: string[];
+  data?: string;
+  output: OutputFormat;
+  timeout: number;
+}
+
+export function addGlobalOptions(program: Command): void {
+  program
+    .addOption(
+      new Option('-s, --server <url>', 'a coordinator; repeat it, or separate several by commas').argParser(collect),
+    )
+    .addOption(new Option('--data <dir>', `folder of the local cluster (default: the nearest ${DATA_DIR})`))
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
+    .addOption(
+      new Option('--timeout <seconds>', 'how long to wait for the cluster')
+        .argParser(numberIn(0.1, TIMEOUT_S_MAX))
+        .default(TIMEOUT_S),
+    );
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), ...value.split(',').filter((part) => part !== '')];
+}
+
+/** An option's value as a number between two bounds. */
+export function numberIn(min: number, max: number, integer = false): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (value.trim() !== '' && number >= min && number <= max && (!integer || Number.isInteger(number))) return number;
+    throw new InvalidArgumentError(`It must be ${integer ? 'an integer' : 'a number'} from ${min} to ${max}.`);
+  };
+}
+
+/** What one invocation of a command works with. */
+export class Session {
+  readonly io: Io;
+  readonly options: GlobalOptions;
+  readonly paint: Paint;
+
+  constructor(io: Io, options: GlobalOptions) {
+    this.io = io;
+    this.options = options;
+    this.paint = painter(io);
+  }
+
+  /** `value` for programs, `text` for people. */
+  print(value: unknown, text: () => string): void {
+    printValue(this.io.stdout, this.options.output, value, text);
+  }
+
+  /** A remark for people, out of the way of the output. */
+  note(text: string): void {
+    this.io.stderr.write(`${text}\n`);
+  }
+
+  /** The folder of the local cluster: `--data`, else the nearest one with a cluster, if any. */
+  dataDir(): string | undefined {
+    const { data } = this.options;
+    return data === undefined ? findDataDir(this.io.cwd) : path.resolve(this.io.cwd, data);
+  }
+
+  /** As dataDir(), for commands that need a local cluster. */
+  requireDataDir(): string {
+    const dataDir = this.dataDir();
+    if (dataDir !== undefined && hasClusterFile(dataDir)) return dataDir;
+    const where = dataDir ?? `${path.join(this.io.cwd, DATA_DIR)} or a parent`;
+    throw new CliError(EXIT.NOT_FOUND, `there is no local cluster in ${where}: start one with: distric up`);
+  }
+
+  /** The folder of a cluster that may be made now. */
+  newDataDir(): string {
+    return path.resolve(this.io.cwd, this.options.data ?? DATA_DIR);
+  }
+
+  async client(): Promise<RestClient> {
+    return new RestClient(await this.#servers(), this.options.timeout * 1_000);
+  }
+
+  async #servers(): Promise<string[]> {
+    const given = this.options.server ?? collect(this.io.env['DISTRIC_SERVER'] ?? '', undefined);
+    if (given.length > 0) return given.map(baseUrl);
+    const dataDir = this.dataDir();
+    if (dataDir !== undefined && hasClusterFile(dataDir)) {
+      const { nodes } = await readClusterFile(dataDir);
+      return nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+    }
+    const ways = 'start one here with `distric up`, or give --server http://host:port or DISTRIC_SERVER';
+    throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
+  }
+}
+
+/** `host:port` and `http://host:port/` are the same server. */
+export function baseUrl(given: string): string {
+  const text = given.trim();
+  const url = URL.parse(/^https?:\/\//u.test(text) ? text : `http://${text}`);
+  if (url !== null && url.hostname !== '') return url.origin;
+  throw new CliError(EXIT.USAGE, `--server must be like http://host:port, not ${JSON.stringify(given)}`);
+}
+
+/** Gives the action of a command what it works with. */
+export type OpenSession = (command: Command) => Session;
+export type AddCommand = (parent: Command, open: OpenSession) => void;
