@@ -1,0 +1,295 @@
+import type { Socket } from 'node:net';
+import { assert } from '../../../base/assert.ts';
+import type { Host } from '../../../base/host.ts';
+import { FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  kindOfCode,
+  MESSAGES,
+  type Lane,
+  type Message,
+} from '../../core/tlv/messages.ts';
+import { MalformedError } from '../../core/tlv/struct.ts';
+import type { FlushQueue } from './flush-queue.ts';
+import type { HelloBody } from './hello.ts';
+import type { NetLimits } from './net-limits.ts';
+import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
+import { SendQueue } from './send-queue.ts';
+
+/** What all connections of a PeerNet share. */
+export interface NetContext {
+  readonly host: Host;
+  readonly limits: NetLimits;
+  readonly metrics: NetMetrics;
+  readonly log: NetLog;
+  readonly flushQueue: FlushQueue;
+  /** Every socket that is not closed yet, for time-outs and for the end. */
+  readonly connections: Set<Connection>;
+}
+
+/** Who a connection reports to. */
+export interface ConnectionOwner {
+  hello(connection: Connection, hello: HelloBody): void;
+  message(connection: Connection, message: Message): void;
+  /** The peer will send no more, and wants no more. */
+  goAway(connection: Connection, reason: string): void;
+  /** Exactly once, whichever side ended it; nothing is delivered after it. */
+  closed(connection: Connection, reason: string): void;
+}
+
+/**
+ * One socket: frames in and out, HELLO first, time-outs, and a bounded send buffer.
+ * connecting -> greeting (no HELLO yet) -> open -> closing (hands over what is queued) -> closed.
+ */
+export class Connection {
+  owner: ConnectionOwner;
+  readonly address: string;
+  readonly #context: NetContext;
+  readonly #socket: Socket;
+  readonly #reader: FrameReader;
+  readonly #queue: SendQueue;
+  #state: 'connecting' | 'greeting' | 'open' | 'closing' | 'closed';
+  #lane: Lane = 'control';
+  #counted = false;
+  #reason = 'closed_by_peer';
+  /** Sweeps, not clock time: a process that was paused finds one sweep late, not all its peers dead. */
+  #stateSweeps = 0;
+  #silentSweeps = 0;
+  #quietSweeps = 0;
+  /** Messages that came before the link was up; bounded, as the socket is paused. */
+  #held: Message[] | undefined;
+  #warned = false;
+
+  /** `readyEvent` is undefined for an accepted socket, which is connected already. */
+  constructor(
+    context: NetContext,
+    owner: ConnectionOwner,
+    socket: Socket,
+    address: string,
+    readyEvent: string | undefined,
+  ) {
+    this.#context = context;
+    this.owner = owner;
+    this.#socket = socket;
+    this.address = address;
+    this.#queue = new SendQueue(context.host, context.limits, socket);
+    this.#reader = new FrameReader(context.host, context.limits.helloBytesMax);
+    this.#state = readyEvent === undefined ? 'greeting' : 'connecting';
+    context.connections.add(this);
+    if (readyEvent === undefined) this.#countOpened();
+    else {
+      socket.once(readyEvent, () => {
+        this.#countOpened();
+        this.#enter('greeting');
+      });
+    }
+    socket.on('data', (chunk: Uint8Array) => {
+      this.#receive(chunk);
+    });
+    socket.on('error', (error) => {
+      this.#socketFailed(error);
+    });
+    socket.on('close', () => {
+      context.connections.delete(this);
+      if (this.#counted) context.metrics.connectionClosed();
+      this.#finish(this.#reason);
+      this.#state = 'closed';
+    });
+  }
+
+  /** Resolves once the socket is closed. */
+  whenClosed(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#state === 'closed') resolve();
+      else
+        this.#socket.once('close', () => {
+          resolve();
+        });
+    });
+  }
+
+  /** False when the message was dropped and counted: the connection is ending, or its send buffer is full. */
+  send(message: Message): boolean {
+    const ending = this.#state === 'closing' || this.#state === 'closed';
+    const outcome = ending ? 'not_connected' : this.#queue.offer(message);
+    if (outcome !== 'queued') {
+      this.#context.metrics.rpcError(message.kind, outcome);
+      const fields = { address: this.address, kind: message.kind };
+      if (outcome === 'frame_too_large') this.#context.log.warn(fields, 'message over the frame limit dropped');
+      return false;
+    }
+    this.#context.metrics.rpcCall(message.kind);
+    if (this.#queue.full) this.flush();
+    else this.#context.flushQueue.add(this);
+    return true;
+  }
+
+  flush(): void {
+    const byteCount = this.#queue.flush();
+    if (byteCount === 0) return;
+    this.#quietSweeps = 0;
+    this.#context.metrics.bytesSent(byteCount);
+  }
+
+  /** After HELLO: nothing is delivered until `release`. */
+  hold(lane: Lane): void {
+    this.#lane = lane;
+    this.#held = [];
+    this.#socket.pause();
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#silentSweeps = 0;
+    this.#socket.resume();
+    for (const message of held) this.#deliver(message);
+  }
+
+  /** Says why, hands over what is queued, and ends; what still comes in is dropped. */
+  goAway(reason: string): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    if (this.#state === 'connecting') {
+      this.destroy(reason);
+      return;
+    }
+    this.send({ kind: 'GOAWAY', body: { reason } });
+    this.end(reason);
+  }
+
+  /** Hands over what is queued and ends. */
+  end(reason: string): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    this.flush();
+    this.#enter('closing');
+    this.#socket.resume();
+    this.#socket.end();
+    this.#finish(reason);
+  }
+
+  /** Ends at once, whatever is queued. */
+  destroy(reason: string): void {
+    if (this.#state === 'closed') return;
+    const ended = this.#state === 'closing';
+    this.#enter('closing');
+    this.#socket.destroy();
+    if (!ended) this.#finish(reason);
+  }
+
+  /** Called every `sweepMs`. */
+  sweep(): void {
+    const { limits } = this.#context;
+    const reached = (sweeps: number, limitMs: number): boolean => sweeps * limits.sweepMs >= limitMs;
+    this.#stateSweeps++;
+    if (this.#state === 'connecting') {
+      if (reached(this.#stateSweeps, limits.connectMsMax)) this.#fail('connect_timeout', 'connect_timeout');
+    } else if (this.#state === 'greeting' || this.#held !== undefined) {
+      if (reached(this.#stateSweeps, limits.helloMsMax)) this.#fail('hello_timeout', 'hello_timeout');
+    } else if (this.#state === 'closing') {
+      if (reached(this.#stateSweeps, limits.drainMsMax)) this.#socket.destroy();
+    } else if (this.#state === 'open') {
+      if (reached(++this.#silentSweeps, limits.idleMsMax[this.#lane])) this.#fail('idle_timeout', 'idle_timeout');
+      else if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+    }
+  }
+
+  #enter(state: 'greeting' | 'open' | 'closing'): void {
+    this.#state = state;
+    this.#stateSweeps = 0;
+  }
+
+  #countOpened(): void {
+    this.#counted = true;
+    this.#context.metrics.connectionOpened();
+  }
+
+  #finish(reason: string): void {
+    const owner = this.owner;
+    this.owner = NOBODY;
+    this.#held = undefined;
+    owner.closed(this, reason);
+  }
+
+  #fail(errorType: TcpErrorType, reason: string): void {
+    this.#context.metrics.tcpError(errorType);
+    this.destroy(reason);
+  }
+
+  #socketFailed(error: Error): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    const connecting = this.#state === 'connecting';
+    const code = (error as NodeJS.ErrnoException).code ?? error.message;
+    this.#context.metrics.tcpError(connecting ? 'connect_failed' : 'socket_error');
+    this.#reason = `${connecting ? 'connect_failed' : 'socket_error'}: ${code}`;
+  }
+
+  #receive(chunk: Uint8Array): void {
+    this.#context.metrics.bytesReceived(chunk.length);
+    this.#silentSweeps = 0;
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    try {
+      this.#reader.push(chunk, (frame) => {
+        this.#onFrame(frame);
+      });
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#violated(error.reason, error.message);
+    }
+  }
+
+  #violated(errorType: TcpErrorType, detail: string): void {
+    this.#context.metrics.tcpError(errorType);
+    this.#context.log.warn({ address: this.address, reason: detail }, 'connection closed: protocol violated');
+    this.goAway(errorType);
+  }
+
+  #onFrame(frame: Frame): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    const message = this.#decode(frame);
+    if (message === undefined) return;
+    if (message.kind === 'GOAWAY') {
+      this.#context.log.info({ address: this.address, reason: message.body.reason }, 'peer closes the connection');
+      this.owner.goAway(this, message.body.reason);
+    } else if (message.kind === 'HELLO') {
+      if (this.#state === 'open') this.#violated('protocol_error', 'a second HELLO');
+      else {
+        this.#enter('open');
+        this.#reader.payloadBytesMax = FRAME_PAYLOAD_BYTES_MAX;
+        this.owner.hello(this, message.body);
+      }
+    } else if (this.#state !== 'open') this.#violated('protocol_error', `${message.kind} before HELLO`);
+    else if (message.kind === 'KEEPALIVE') return;
+    else if (this.#held !== undefined) this.#held.push(message);
+    else this.owner.message(this, message);
+  }
+
+  #deliver(message: Message): void {
+    if (this.#state === 'open') this.owner.message(this, message);
+  }
+
+  /** Undefined for a frame that is skipped: its type is of a later version, or its body does not fit its type. */
+  #decode(frame: Frame): Message | undefined {
+    try {
+      const message = decodeMessage(this.#context.host, frame.typeCode, frame.payload);
+      if (message === undefined) this.#context.metrics.tcpError('unknown_message');
+      return message;
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      const kind = kindOfCode(frame.typeCode);
+      assert(kind !== undefined, 'only a known type has a body to be malformed');
+      this.#context.metrics.rpcError(kind, 'malformed');
+      if (!this.#warned)
+        this.#context.log.warn({ address: this.address, kind, reason: error.message }, 'malformed message skipped');
+      this.#warned = true;
+      return undefined;
+    }
+  }
+}
+
+const NOBODY: ConnectionOwner = {
+  hello: () => undefined,
+  message: () => undefined,
+  goAway: () => undefined,
+  closed: () => undefined,
+};

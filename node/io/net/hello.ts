@@ -1,0 +1,38 @@
+import type { Body, Lane } from '../../core/tlv/messages.ts';
+
+export type Role = 'coordinator' | 'worker';
+
+export interface Self {
+  readonly nodeId: string;
+  readonly role: Role;
+  readonly clusterName: string;
+}
+
+export type HelloBody = Body<'HELLO'>;
+
+/** Why a connection is refused; travels in GOAWAY. */
+export type Refusal = 'bad_hello' | 'wrong_cluster' | 'self_connection' | 'unexpected_node' | 'unexpected_lane';
+
+const NODE_ID_CHARS_MAX = 253;
+
+export function helloOf(self: Self, lane: Lane): HelloBody {
+  return { nodeId: self.nodeId, role: self.role, clusterName: self.clusterName, lane, features: [] };
+}
+
+export function isLane(value: string): value is Lane {
+  return value === 'control' || value === 'bulk';
+}
+
+export function isRole(value: string): value is Role {
+  return value === 'coordinator' || value === 'worker';
+}
+
+/** Undefined when `hello` is fine; `expectedNodeId` is what a dialer may know before the other end speaks. The cluster comes first: the ids of another cluster mean nothing here. */
+export function helloRefusal(self: Self, hello: HelloBody, expectedNodeId?: string): Refusal | undefined {
+  if (!isLane(hello.lane) || !isRole(hello.role)) return 'bad_hello';
+  if (hello.nodeId === '' || hello.nodeId.length > NODE_ID_CHARS_MAX) return 'bad_hello';
+  if (hello.clusterName !== self.clusterName) return 'wrong_cluster';
+  if (hello.nodeId === self.nodeId) return 'self_connection';
+  if (expectedNodeId !== undefined && hello.nodeId !== expectedNodeId) return 'unexpected_node';
+  return undefined;
+}

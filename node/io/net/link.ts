@@ -1,0 +1,144 @@
+import type { Lane, Message } from '../../core/tlv/messages.ts';
+import { laneOf } from '../../core/tlv/messages.ts';
+import type { Connection, ConnectionOwner } from './connection.ts';
+import { isLane, isRole, type HelloBody, type Role } from './hello.ts';
+
+/** A node as reached over one link. */
+export interface Peer {
+  readonly nodeId: string;
+  readonly role: Role;
+  /** As dialed, or where the control lane was accepted from. */
+  readonly address: string;
+  /** New for each link, so a message of an earlier link can be told apart. */
+  readonly connectionId: number;
+}
+
+export interface LinkOwner {
+  /** HELLO on a lane this side dialed; it answers by `admit` or `fail`. */
+  hello(link: Link, connection: Connection, hello: HelloBody): void;
+  up(link: Link): void;
+  message(link: Link, message: Message): void;
+  /** Exactly once. `wasUp` tells whether `up` came before. */
+  down(link: Link, reason: string, wasUp: boolean): void;
+}
+
+let lastLinkId = 0;
+
+/**
+ * Two connections to one node, made by one side, that live and die together: losing one lane loses the link.
+ * forming -> up -> (leaving: the peer said GOAWAY, what it sent before is still taken) -> down.
+ */
+export class Link implements ConnectionOwner {
+  readonly id = ++lastLinkId;
+  readonly dialed: boolean;
+  readonly #owner: LinkOwner;
+  readonly #drainMsMax: number;
+  readonly #lanes = new Map<Lane, Connection>();
+  readonly #admitted = new Set<Connection>();
+  readonly #ended = new Set<Connection>();
+  #state: 'forming' | 'up' | 'leaving' | 'down' = 'forming';
+  #reason = '';
+  #peer: Peer | undefined;
+  #leaveTimer: NodeJS.Timeout | undefined;
+
+  constructor(owner: LinkOwner, dialed: boolean, drainMsMax: number) {
+    this.#owner = owner;
+    this.dialed = dialed;
+    this.#drainMsMax = drainMsMax;
+  }
+
+  get peer(): Peer | undefined {
+    return this.#peer;
+  }
+
+  /** Up, and the peer still listens. */
+  get usable(): boolean {
+    return this.#state === 'up';
+  }
+
+  has(lane: Lane): boolean {
+    return this.#lanes.has(lane);
+  }
+
+  isLane(lane: Lane, connection: Connection): boolean {
+    return this.#lanes.get(lane) === connection;
+  }
+
+  add(lane: Lane, connection: Connection): void {
+    this.#lanes.set(lane, connection);
+    connection.owner = this;
+  }
+
+  /** The HELLO of a lane is good; with both lanes' the link is up. */
+  admit(connection: Connection, hello: HelloBody, address: string): void {
+    if (this.#state !== 'forming' || !isLane(hello.lane) || !isRole(hello.role)) return;
+    if (this.#peer !== undefined && this.#peer.nodeId !== hello.nodeId) {
+      this.fail('lanes_reach_different_nodes');
+      return;
+    }
+    this.#peer ??= { nodeId: hello.nodeId, role: hello.role, address, connectionId: this.id };
+    connection.hold(hello.lane);
+    this.#admitted.add(connection);
+    if (this.#admitted.size < 2) return;
+    this.#state = 'up';
+    this.#owner.up(this);
+    for (const lane of this.#lanes.values()) lane.release();
+  }
+
+  send(message: Message): boolean {
+    const connection = this.#state === 'up' ? this.#lanes.get(laneOf(message)) : undefined;
+    return connection?.send(message) ?? false;
+  }
+
+  /** Ends it from this side: what is queued is handed over. */
+  leave(reason: string): void {
+    this.#end(reason, (connection) => {
+      connection.goAway(reason);
+    });
+  }
+
+  /** Ends it at once. */
+  fail(reason: string): void {
+    this.#end(reason, (connection) => {
+      connection.destroy(reason);
+    });
+  }
+
+  hello(connection: Connection, hello: HelloBody): void {
+    this.#owner.hello(this, connection, hello);
+  }
+
+  message(_connection: Connection, message: Message): void {
+    this.#owner.message(this, message);
+  }
+
+  goAway(connection: Connection, reason: string): void {
+    if (this.#state === 'up') {
+      this.#state = 'leaving';
+      this.#reason = reason;
+      this.#leaveTimer = setTimeout(() => {
+        this.fail(reason);
+      }, this.#drainMsMax);
+    }
+    if (this.#state === 'leaving') connection.end(reason);
+    else this.fail(reason);
+  }
+
+  closed(connection: Connection, reason: string): void {
+    if (this.#state !== 'leaving') {
+      this.fail(reason);
+      return;
+    }
+    this.#ended.add(connection);
+    if (this.#ended.size === this.#lanes.size) this.fail(this.#reason);
+  }
+
+  #end(reason: string, endConnection: (connection: Connection) => void): void {
+    if (this.#state === 'down') return;
+    const wasUp = this.#state !== 'forming';
+    this.#state = 'down';
+    clearTimeout(this.#leaveTimer);
+    for (const connection of this.#lanes.values()) if (!this.#ended.has(connection)) endConnection(connection);
+    this.#owner.down(this, reason, wasUp);
+  }
+}

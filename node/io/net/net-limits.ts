@@ -1,0 +1,43 @@
+import type { Lane } from '../../core/tlv/messages.ts';
+
+export interface NetLimits {
+  /** Per connection: what is queued here and not yet taken by the kernel. Over it frames are dropped and counted. */
+  sendBufferBytesMax: number;
+  /** Queued frames are written at the end of the tick, or as soon as they are this many bytes. */
+  flushBytes: number;
+  acceptedConnectionsMax: number;
+  /** Payload limit of a connection that has not said HELLO yet. */
+  helloBytesMax: number;
+  connectMsMax: number;
+  /** From connected to HELLO received, and from there to both lanes being usable. */
+  helloMsMax: number;
+  /** A connection that sent nothing for so long sends a KEEPALIVE. */
+  keepAliveMs: Record<Lane, number>;
+  /** A connection that received nothing for so long is half open: it is closed. Some times the keep-alive. */
+  idleMsMax: Record<Lane, number>;
+  /** First and longest delay before dialing again; it doubles in between, and each is cut by up to half at random. */
+  redialMsMin: number;
+  redialMsMax: number;
+  /** A link that lived so long makes the next delay the first one again. */
+  redialResetMs: number;
+  /** What a closing connection may take to hand over what it has queued. */
+  drainMsMax: number;
+  /** Resolution of all time-outs above but the redial delays. */
+  sweepMs: number;
+}
+
+export const NET_LIMITS: NetLimits = {
+  sendBufferBytesMax: 32 * 1024 * 1024,
+  flushBytes: 256 * 1024,
+  acceptedConnectionsMax: 1_024,
+  helloBytesMax: 16 * 1024,
+  connectMsMax: 5_000,
+  helloMsMax: 5_000,
+  keepAliveMs: { control: 1_000, bulk: 5_000 },
+  idleMsMax: { control: 6_000, bulk: 20_000 },
+  redialMsMin: 100,
+  redialMsMax: 5_000,
+  redialResetMs: 5_000,
+  drainMsMax: 2_000,
+  sweepMs: 250,
+};

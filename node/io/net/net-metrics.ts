@@ -1,0 +1,43 @@
+import type { FrameErrorReason } from '../../core/tlv/frame.ts';
+import type { MessageKind } from '../../core/tlv/messages.ts';
+
+/** Label `error_type` of `tcp_errors_total`. */
+export type TcpErrorType =
+  | FrameErrorReason
+  | 'accept_limit'
+  | 'connect_failed'
+  | 'connect_timeout'
+  | 'hello_timeout'
+  | 'idle_timeout'
+  | 'protocol_error'
+  | 'refused'
+  | 'socket_error'
+  | 'unknown_message';
+
+/** Label `error_type` of `rpc_errors_total`. */
+export type RpcErrorType = 'frame_too_large' | 'malformed' | 'not_connected' | 'send_buffer_full';
+
+/** What the network driver reports; the metric each call belongs to is named with it. */
+export interface NetMetrics {
+  /** tcp_connections_total and tcp_connections_active, up. */
+  connectionOpened(): void;
+  /** tcp_connections_active, down. */
+  connectionClosed(): void;
+  /** tcp_bytes_sent_total */
+  bytesSent(count: number): void;
+  /** tcp_bytes_received_total */
+  bytesReceived(count: number): void;
+  /** tcp_errors_total{error_type} */
+  tcpError(errorType: TcpErrorType): void;
+  /** rpc_calls_total{msg_type}: a message was handed to a socket. */
+  rpcCall(messageKind: MessageKind): void;
+  /** rpc_errors_total{msg_type,error_type} */
+  rpcError(messageKind: MessageKind, errorType: RpcErrorType): void;
+}
+
+/** Shape of pino's methods: fields first. */
+export interface NetLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}

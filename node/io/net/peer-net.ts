@@ -1,0 +1,224 @@
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { assert } from '../../../base/assert.ts';
+import type { Host } from '../../../base/host.ts';
+import type { Message } from '../../core/tlv/messages.ts';
+import { formatAddress, type Address } from './address.ts';
+import { Connection, type ConnectionOwner, type NetContext } from './connection.ts';
+import { Dialer } from './dialer.ts';
+import { FlushQueue } from './flush-queue.ts';
+import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
+import { Link, type LinkOwner, type Peer } from './link.ts';
+import { NET_LIMITS, type NetLimits } from './net-limits.ts';
+import type { NetLog, NetMetrics } from './net-metrics.ts';
+import { tcpTransport, type Transport } from './transport.ts';
+
+export interface PeerNetOptions {
+  self: Self;
+  host: Host;
+  listen?: Address;
+  /** Never before `onPeerUp` of that node, never after its `onPeerDown`. */
+  onMessage(peer: Peer, message: Message): void;
+  /** Both lanes to that node are usable. */
+  onPeerUp(peer: Peer): void;
+  /** The link that was in use is lost, and messages on it may be; `onPeerUp` follows at once if there is another. */
+  onPeerDown(peer: Peer, reason: string): void;
+  metrics: NetMetrics;
+  log: NetLog;
+  limits?: Partial<NetLimits>;
+  transport?: Transport;
+}
+
+/**
+ * Messages between nodes: two TCP connections per pair and direction of dialing, so that a large entry on the bulk lane
+ * never delays a heartbeat on the control lane. Delivery is at most once and in order per lane.
+ */
+export class PeerNet {
+  readonly #options: PeerNetOptions;
+  readonly #context: NetContext;
+  readonly #transport: Transport;
+  readonly #dialers = new Map<string, Dialer>();
+  /** The newest accepted link per node, forming or up. */
+  readonly #accepted = new Map<string, Link>();
+  /** Links that are up, per node; the first is the one in use: dialed ones come before accepted ones. */
+  readonly #links = new Map<string, Link[]>();
+  readonly #linkOwner: LinkOwner;
+  readonly #greeter: ConnectionOwner;
+  readonly #sweepTimer: NodeJS.Timeout;
+  #server: Server | undefined;
+  #closing = false;
+
+  constructor(options: PeerNetOptions) {
+    this.#options = options;
+    const limits = { ...NET_LIMITS, ...options.limits };
+    const { host, metrics, log } = options;
+    this.#context = { host, limits, metrics, log, flushQueue: new FlushQueue(), connections: new Set() };
+    this.#transport = options.transport ?? tcpTransport;
+    this.#linkOwner = {
+      hello: () => undefined,
+      up: (link) => {
+        this.#linkUp(link);
+      },
+      message: (link, message) => {
+        if (link.peer !== undefined) this.#options.onMessage(link.peer, message);
+      },
+      down: (link, reason, wasUp) => {
+        this.#linkDown(link, reason, wasUp);
+      },
+    };
+    this.#greeter = {
+      hello: (connection, hello) => {
+        this.#greet(connection, hello);
+      },
+      message: () => undefined,
+      goAway: (connection, reason) => {
+        connection.end(reason);
+      },
+      closed: () => undefined,
+    };
+    this.#sweepTimer = setInterval(() => {
+      for (const connection of this.#context.connections) connection.sweep();
+    }, limits.sweepMs);
+    this.#sweepTimer.unref();
+  }
+
+  /** Binds the `listen` address; port 0 takes a free one. Rejects with the system's error. */
+  async listen(): Promise<Address> {
+    const address = this.#options.listen;
+    assert(address !== undefined && this.#server === undefined, 'listen is called once, with an address configured');
+    const { metrics, log, limits } = this.#context;
+    const server = this.#transport.createServer((socket) => {
+      this.#accept(socket);
+    });
+    this.#server = server;
+    server.maxConnections = limits.acceptedConnectionsMax;
+    server.on('drop', () => {
+      metrics.tcpError('accept_limit');
+      log.warn({ acceptedConnectionsMax: limits.acceptedConnectionsMax }, 'connection refused: too many');
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(address.port, address.host, () => {
+        server.off('error', reject);
+        server.on('error', (error) => {
+          metrics.tcpError('socket_error');
+          log.warn({ reason: error.message }, 'listening socket failed');
+        });
+        resolve();
+      });
+    });
+    const bound = server.address() as AddressInfo;
+    return { host: bound.address, port: bound.port };
+  }
+
+  /** Keeps a link to `address` (`host:port`) until `undial`. Throws DistricError INVALID_REQUEST for what is no address. */
+  dial(address: string, expectedNodeId?: string): void {
+    if (this.#closing || this.#dialers.has(address)) return;
+    const { self } = this.#options;
+    this.#dialers.set(
+      address,
+      new Dialer(this.#context, this.#transport, self, address, expectedNodeId, this.#linkOwner),
+    );
+  }
+
+  undial(address: string): void {
+    const dialer = this.#dialers.get(address);
+    this.#dialers.delete(address);
+    dialer?.stop('undialed');
+  }
+
+  /** False when the message was dropped and counted: no link to that node is up, or its send buffer is full. */
+  send(nodeId: string, message: Message): boolean {
+    const link = this.#links.get(nodeId)?.find((one) => one.usable);
+    if (link !== undefined) return link.send(message);
+    this.#context.metrics.rpcError(message.kind, 'not_connected');
+    return false;
+  }
+
+  /** Writes what is queued now instead of at the end of the tick. */
+  flush(): void {
+    this.#context.flushQueue.flush();
+  }
+
+  /** Stops to accept and dial, hands over what is queued (at most `drainMsMax`), and resolves with all sockets closed. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const { server, connections } = { server: this.#server, connections: this.#context.connections };
+    const serverClosed = new Promise<void>((resolve) => {
+      if (server === undefined) resolve();
+      else
+        server.close(() => {
+          resolve();
+        });
+    });
+    for (const dialer of this.#dialers.values()) dialer.stop('shutting_down');
+    this.#dialers.clear();
+    for (const link of [...this.#accepted.values()]) link.leave('shutting_down');
+    for (const connection of connections) connection.goAway('shutting_down');
+    await Promise.all([serverClosed, ...Array.from(connections, (connection) => connection.whenClosed())]);
+    clearInterval(this.#sweepTimer);
+  }
+
+  #accept(socket: Socket): void {
+    const address = formatAddress(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0);
+    const connection = new Connection(this.#context, this.#greeter, socket, address, undefined);
+    if (this.#closing) connection.destroy('shutting_down');
+  }
+
+  /** HELLO on an accepted connection: refuse it, or answer it and join it to the node's link. */
+  #greet(connection: Connection, hello: HelloBody): void {
+    const { self } = this.#options;
+    const refusal = helloRefusal(self, hello);
+    if (refusal !== undefined || !isLane(hello.lane)) {
+      const { nodeId, clusterName } = hello;
+      this.#context.metrics.tcpError('refused');
+      this.#context.log.warn(
+        { address: connection.address, reason: refusal, nodeId, clusterName },
+        'connection refused',
+      );
+      connection.goAway(refusal ?? 'bad_hello');
+      return;
+    }
+    let link = this.#accepted.get(hello.nodeId);
+    if (link?.has(hello.lane) === true) {
+      // The node dials anew, so what is here is a half-open rest of before.
+      link.leave('replaced');
+      link = undefined;
+    }
+    if (link === undefined) {
+      link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax);
+      this.#accepted.set(hello.nodeId, link);
+    }
+    link.add(hello.lane, connection);
+    connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane) });
+    link.admit(connection, hello, connection.address);
+  }
+
+  #linkUp(link: Link): void {
+    const peer = link.peer;
+    assert(peer !== undefined, 'a link that is up knows its peer');
+    const links = this.#links.get(peer.nodeId) ?? [];
+    this.#links.set(peer.nodeId, links);
+    links.push(link);
+    links.sort((a, b) => Number(b.dialed) - Number(a.dialed) || a.id - b.id);
+    const { nodeId, role, address } = peer;
+    this.#context.log.debug({ nodeId, role, address, dialed: link.dialed }, 'link up');
+    if (links.length === 1) this.#options.onPeerUp(peer);
+  }
+
+  #linkDown(link: Link, reason: string, wasUp: boolean): void {
+    const peer = link.peer;
+    if (peer === undefined) return;
+    if (this.#accepted.get(peer.nodeId) === link) this.#accepted.delete(peer.nodeId);
+    if (!wasUp) return;
+    this.#context.log.debug({ nodeId: peer.nodeId, address: peer.address, reason }, 'link down');
+    const links = this.#links.get(peer.nodeId) ?? [];
+    const index = links.indexOf(link);
+    links.splice(index, 1);
+    if (links.length === 0) this.#links.delete(peer.nodeId);
+    if (index > 0) return;
+    this.#options.onPeerDown(peer, reason);
+    const next = links[0]?.peer;
+    if (next !== undefined) this.#options.onPeerUp(next);
+  }
+}

@@ -1,0 +1,75 @@
+import { Buffer } from 'node:buffer';
+import type { Socket } from 'node:net';
+import type { Host } from '../../../base/host.ts';
+import {
+  encodeFrame,
+  encodeFrameHeader,
+  FRAME_FLAGS,
+  FRAME_HEADER_BYTES,
+  FRAME_PAYLOAD_BYTES_MAX,
+} from '../../core/tlv/frame.ts';
+import { encodeMessage, MESSAGES, type Message } from '../../core/tlv/messages.ts';
+import type { NetLimits } from './net-limits.ts';
+
+/** Payloads over it are written beside their header instead of being copied behind it. */
+const COPY_BYTES_MAX = 16 * 1024;
+
+/** Frames on their way into one socket: bounded, and written together. */
+export class SendQueue {
+  readonly #host: Host;
+  readonly #limits: NetLimits;
+  readonly #socket: Socket;
+  #parts: Uint8Array[] = [];
+  #byteCount = 0;
+  #messageId = 0;
+
+  constructor(host: Host, limits: NetLimits, socket: Socket) {
+    this.#host = host;
+    this.#limits = limits;
+    this.#socket = socket;
+  }
+
+  /** True once there is enough for a write of its own. */
+  get full(): boolean {
+    return this.#byteCount >= this.#limits.flushBytes;
+  }
+
+  /** Queues the message, or says why it was dropped. */
+  offer(message: Message): 'queued' | 'send_buffer_full' | 'frame_too_large' {
+    const { sendBufferBytesMax } = this.#limits;
+    const queuedBytes = this.#byteCount + this.#socket.writableLength;
+    if (queuedBytes >= sendBufferBytesMax) return 'send_buffer_full';
+    const { code, payload } = encodeMessage(this.#host, message);
+    if (payload.length > FRAME_PAYLOAD_BYTES_MAX) return 'frame_too_large';
+    const frameBytes = FRAME_HEADER_BYTES + payload.length;
+    // An empty buffer takes any frame: a limit under the frame size must not silence the peer for ever.
+    if (queuedBytes > 0 && queuedBytes + frameBytes > sendBufferBytesMax) return 'send_buffer_full';
+    const flags = FRAME_FLAGS.oneWay | (MESSAGES[message.kind].urgent ? FRAME_FLAGS.urgent : 0);
+    const timestampUs = Date.now() * 1_000;
+    const messageId = ++this.#messageId;
+    if (payload.length <= COPY_BYTES_MAX) {
+      this.#parts.push(encodeFrame(this.#host, code, flags, messageId, timestampUs, payload));
+    } else {
+      this.#parts.push(encodeFrameHeader(this.#host, code, flags, messageId, timestampUs, payload), payload);
+    }
+    this.#byteCount += frameBytes;
+    return 'queued';
+  }
+
+  /** Writes all there is at once; returns how many bytes. */
+  flush(): number {
+    const parts = this.#parts;
+    const byteCount = this.#byteCount;
+    if (byteCount === 0 || this.#socket.destroyed) return 0;
+    this.#parts = [];
+    this.#byteCount = 0;
+    if (byteCount <= this.#limits.flushBytes) {
+      this.#socket.write(parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts, byteCount));
+    } else {
+      this.#socket.cork();
+      for (const part of parts) this.#socket.write(part);
+      this.#socket.uncork();
+    }
+    return byteCount;
+  }
+}
