@@ -5,6 +5,7 @@
 import type { DistricError } from '../base/errors.ts';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
+import type { Query } from './core/state/query.ts';
 
 /** One message as a client handed it in, parsed and validated. */
 export interface IncomingItem {
@@ -41,26 +42,9 @@ export type CommandOutcome = { result: unknown } | { error: DistricError };
 
 export type Consistency = 'linearizable' | 'stale';
 
-export interface Page {
-  /** At most this many rows, 1 to 1,000. */
-  limit: number;
-  /** The `next_cursor` of the page before. */
-  cursor?: string;
-}
-
-export const INSTANCE_STATUSES = ['RUNNING', 'COMPLETED', 'FAILED', 'TIMED_OUT', 'CANCELLED'] as const;
-export type InstanceStatus = (typeof INSTANCE_STATUSES)[number];
-
-export type Query =
-  | { kind: 'message'; id: string }
-  | { kind: 'messages'; page: Page }
-  | { kind: 'instance'; id: string }
-  | { kind: 'instances'; page: Page; status?: InstanceStatus; workflow?: string; message?: string }
-  | { kind: 'rule'; id: string }
-  | { kind: 'rules' }
-  | { kind: 'workflow'; id: string }
-  | { kind: 'workflows' }
-  | { kind: 'clusterStatus' };
+export { INSTANCE_STATUSES } from './core/workflow/instance.ts';
+export type { InstanceStatus } from './core/workflow/instance.ts';
+export type { Page, Query } from './core/state/query.ts';
 
 /** `result` is the JSON answer as REST gives it (snake_case); a missing resource is a NOT_FOUND error. */
 export type QueryOutcome = { result: unknown; appliedIndex: number } | { error: DistricError };

@@ -42,13 +42,15 @@ export class Progress {
 
   acknowledged(matchIndex: number, nowMs: number): void {
     if (matchIndex > this.matchIndex) this.matchIndex = matchIndex;
-    if (this.nextIndex <= this.matchIndex) this.nextIndex = this.matchIndex + 1;
     if (this.mode === 'probe') {
+      // A heartbeat claims no more than what matched before: it says nothing about the entry being probed.
+      if (this.matchIndex < this.nextIndex - 1) return;
       this.mode = 'replicate';
       this.#clear();
       this.nextIndex = this.matchIndex + 1;
       return;
     }
+    if (this.nextIndex <= this.matchIndex) this.nextIndex = this.matchIndex + 1;
     let done = 0;
     while (done < this.#inflight.length && (this.#inflight[done]?.lastIndex ?? Infinity) <= matchIndex) {
       this.#inflightBytes -= this.#inflight[done]?.bytes ?? 0;
@@ -66,6 +68,11 @@ export class Progress {
     this.mode = 'probe';
     this.nextIndex = nextIndex;
     this.#clear();
+  }
+
+  /** What is in flight is lost: a probe is sent again, a window from behind the last match. */
+  lost(): void {
+    this.probe(this.mode === 'probe' ? this.nextIndex : this.matchIndex + 1);
   }
 
   /** True when the oldest append in flight has had no answer for `ms`. */

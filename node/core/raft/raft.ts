@@ -119,6 +119,7 @@ export class Raft {
   #hardStateChanged = false;
   #newEntries: Entry[] = [];
   #truncatedFrom: number | undefined;
+  #cutBefore: number | undefined;
   #sequence = 0;
   #unfinished: UnfinishedWrite[] = [];
 
@@ -247,8 +248,15 @@ export class Raft {
 
   /** The connection to `peer` is new: what was in flight on the old one may be lost. */
   peerUp(peer: string): void {
-    const progress = this.#progress.get(peer);
-    if (progress?.mode === 'replicate') progress.probe(progress.matchIndex + 1);
+    this.#progress.get(peer)?.lost();
+  }
+
+  /** Makes `index` the first entry kept: the caller knows that nobody needs what is below it. */
+  cut(index: number): void {
+    assert(index <= this.safeCutIndex, 'no voter needs what is cut');
+    if (index <= this.log.firstIndex) return;
+    this.log.cut(index);
+    this.#cutBefore = index;
   }
 
   /** Entries from `from` to the commit index, as many as fit `bytesMax` but at least one. */
@@ -284,7 +292,9 @@ export class Raft {
   }
 
   #takeWrite(): SequencedWrite | undefined {
-    if (!this.#hardStateChanged && this.#newEntries.length === 0 && this.#truncatedFrom === undefined) return undefined;
+    if (!this.#hardStateChanged && this.#newEntries.length === 0 && this.#truncatedFrom === undefined) {
+      if (this.#cutBefore === undefined) return undefined;
+    }
     this.#sequence++;
     const last = this.#newEntries.at(-1);
     const write: SequencedWrite = {
@@ -292,7 +302,9 @@ export class Raft {
       ...(this.#hardStateChanged ? { hardState: this.hardState } : {}),
       ...(this.#truncatedFrom === undefined ? {} : { truncateFrom: this.#truncatedFrom }),
       entries: this.#newEntries.map(({ index, bytes }) => ({ index, bytes })),
+      ...(this.#cutBefore === undefined ? {} : { cutBefore: this.#cutBefore }),
     };
+    this.#cutBefore = undefined;
     this.#unfinished.push({
       sequence: this.#sequence,
       lastIndex: last?.index ?? 0,
@@ -476,10 +488,10 @@ export class Raft {
 
   #sendHeartbeats(): void {
     this.#heartbeatDueMs = this.#nowMs + this.#config.heartbeatMs;
-    this.safeCutIndex = this.#lowestMatch();
+    this.safeCutIndex = Math.max(this.safeCutIndex, this.#lowestMatch());
     const stalledMs = Math.max(this.#config.electionMsMin, 5 * this.#config.heartbeatMs);
     for (const [peer, progress] of this.#progress) {
-      if (progress.stalled(this.#nowMs, stalledMs)) progress.probe(progress.matchIndex + 1);
+      if (progress.stalled(this.#nowMs, stalledMs)) progress.lost();
       // prev = match: a heartbeat on its own connection may overtake appends and must not be refused for it.
       const prevLogTerm = this.log.termAt(progress.matchIndex);
       if (prevLogTerm === undefined) continue;

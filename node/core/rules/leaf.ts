@@ -15,9 +15,6 @@ import type { FieldCache } from './field-cache.ts';
 export type Predicate = () => boolean;
 type ValueTest = (value: unknown) => boolean;
 
-/** A regex reads no more of a text than this, so that one long field cannot delay a heartbeat (in UTF-16 units). */
-export const REGEX_TEXT_LENGTH_MAX = 65_536;
-
 export function compileLeaf(leaf: Leaf, fields: FieldCache): Predicate {
   const slot = fields.slotOf(leaf.field);
   switch (leaf.op) {
@@ -126,6 +123,6 @@ function containing(scalar: Scalar): ValueTest {
 function matching(source: string): ValueTest {
   const compiled = compilePattern(source);
   assert('pattern' in compiled, 'a compiled rule has valid patterns');
-  const { pattern } = compiled;
-  return (value) => typeof value === 'string' && pattern.test(value.slice(0, REGEX_TEXT_LENGTH_MAX));
+  const { pattern, textLengthMax } = compiled;
+  return (value) => typeof value === 'string' && pattern.test(value.slice(0, textLengthMax));
 }

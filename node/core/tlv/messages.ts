@@ -67,6 +67,8 @@ export const ForwardPropose = struct('ForwardPropose', {
   /** A command of `core/state/commands.ts`: its kind and its encoded body. */
   commandKind: u8(2),
   command: bytes(3),
+  /** Of a message batch: the catalog it was evaluated against, so that the leader need not decode the command. */
+  catalogVersion: optional(u64(4)),
 });
 export const ForwardResult = struct('ForwardResult', {
   requestId: u64(1),
@@ -107,7 +109,7 @@ export const TaskAssign = struct('TaskAssign', {
   token: u64(3),
   attempt: u32(4),
   type: text(5),
-  timeoutMs: u32(6),
+  timeoutMs: u64(6),
   /** UTF-8 JSON: {workflow, revision, message_id, config, params, message, outputs}. */
   context: bytes(7),
 });

@@ -1,0 +1,80 @@
+/** What an entry of the log can say: its kind byte, and the encoding of its payload. */
+import { AttemptKey, PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
+import type { Infer } from '../tlv/struct.ts';
+import { bytes, list, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
+
+/** Numbers are on disk: never reused. 0 is the empty entry of a new leader. */
+export const COMMAND = {
+  bootstrap: 1,
+  messages: 2,
+  putRule: 3,
+  deleteRule: 4,
+  putWorkflow: 5,
+  deleteWorkflow: 6,
+  cancelInstance: 7,
+  registerWorker: 8,
+  loseWorker: 9,
+  drainWorker: 10,
+  assign: 11,
+  results: 12,
+  advanceTime: 13,
+} as const;
+
+/** The first command of a cluster: names it. */
+export const Bootstrap = struct('Bootstrap', { clusterId: text(1), clusterName: text(2) });
+
+/** One message, kept in the state as these very bytes. */
+export const MessageItem = struct('MessageItem', {
+  id: text(1),
+  /** Wall clock of the ingress, ms since the epoch. */
+  receivedAt: u64(2),
+  /** UTF-8 JSON object. */
+  payload: bytes(3),
+  /** `rule id@version` of every rule that matched, in firing order. */
+  matched: list(4, 'text'),
+  /** `scope/key`, printable ASCII. */
+  scopedKey: optional(text(5)),
+  source: optional(text(6)),
+  /** JSON object of text values. */
+  headers: optional(text(7)),
+});
+export type MessageItem = Infer<typeof MessageItem>;
+
+export const MessageBatch = struct('MessageBatch', {
+  /** Version of the catalog that the rules were evaluated against. */
+  catalogVersion: u64(1),
+  /** Encoded MessageItems. */
+  items: list(2, 'bytes'),
+});
+
+export const PutDocument = struct('PutDocument', {
+  /** 'create' refuses an id that exists; 'upsert' replaces it. */
+  mode: text(1),
+  /** The document, canonical JSON. */
+  document: text(2),
+});
+export const DeleteDocument = struct('DeleteDocument', { id: text(1) });
+export const CancelInstance = struct('CancelInstance', { id: text(1) });
+
+export const RegisterWorker = struct('RegisterWorker', {
+  workerId: text(1),
+  session: text(2),
+  capacity: u32(3),
+  address: text(4),
+  types: list(5, PluginTypeInfo),
+});
+/** The worker's session is over: its attempts are dispatched again. */
+export const LoseWorker = struct('LoseWorker', { workerId: text(1), session: text(2), reason: text(3) });
+export const DrainWorker = struct('DrainWorker', { workerId: text(1), session: text(2) });
+
+export const Assignment = struct('Assignment', {
+  instanceId: text(1),
+  taskId: text(2),
+  workerId: text(3),
+  session: text(4),
+});
+export const Assign = struct('Assign', { assignments: list(1, Assignment) });
+export const Results = struct('Results', { results: list(1, ResultItem) });
+export const AdvanceTime = struct('AdvanceTime', {});
+
+export type AttemptRef = Infer<typeof AttemptKey>;

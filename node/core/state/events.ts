@@ -1,0 +1,17 @@
+/** What applying an entry made happen, for the loop: the leader acts on it, the others only watch. */
+import type { Instance } from '../workflow/instance.ts';
+
+export type StateEvent =
+  | { kind: 'attemptStarted'; workerId: string; instanceId: string; position: number }
+  | { kind: 'attemptCancelled'; session: string; instanceId: string; taskId: string; token: number }
+  | { kind: 'resultJudged'; instanceId: string; taskId: string; token: number; accepted: boolean }
+  | { kind: 'taskEnded'; type: string; status: string }
+  | { kind: 'taskRetried'; type: string }
+  | { kind: 'taskRedispatched'; type: string }
+  | { kind: 'instanceStarted'; workflow: string }
+  | { kind: 'instanceEnded'; instance: Instance; timeMs: number }
+  | { kind: 'catalogChanged' }
+  | { kind: 'workerRegistered'; workerId: string; session: string }
+  | { kind: 'workerLost'; workerId: string; session: string; reason: string };
+
+export type Emit = (event: StateEvent) => void;

@@ -1,0 +1,394 @@
+/**
+ * The replicated state machine: `apply(entry)` changes the state and says what happened. Deterministic: the same
+ * entries give the same writes, hash and events on every replica, whatever was restarted in between.
+ *
+ * Invariants
+ * 1. Entries are applied in order, each once; `appliedIndex` and the hash are stored in one transaction with the writes.
+ * 2. A batch is kept only if it was evaluated against the catalog that stands at its place in the log.
+ * 3. All time in here is the entry's: cluster time for durations, wall time for display.
+ */
+import { durationMs } from '../../../api/duration.ts';
+import type { Rule } from '../../../api/rule.ts';
+import type { Workflow } from '../../../api/workflow.ts';
+import { assert } from '../../../base/assert.ts';
+import { DistricError } from '../../../base/errors.ts';
+import { decodeText, encodeText, type Host } from '../../../base/host.ts';
+import { type Entry, NOOP_KIND } from '../raft/entry.ts';
+import type { Infer } from '../tlv/struct.ts';
+import { decode, MalformedError } from '../tlv/struct.ts';
+import { INSTANCE_TIMEOUT_MS_DEFAULT } from '../workflow/plan.ts';
+import type { AttemptEnd, Now } from '../workflow/schedule.ts';
+import { Catalog } from './catalog.ts';
+import {
+  Assign,
+  Bootstrap,
+  CancelInstance,
+  COMMAND,
+  DeleteDocument,
+  DrainWorker,
+  LoseWorker,
+  MessageBatch,
+  MessageItem,
+  PutDocument,
+  RegisterWorker,
+  Results,
+} from './commands.ts';
+import type { StateEvent } from './events.ts';
+import { InstanceTable } from './instance-table.ts';
+import { META_KEY } from './keys.ts';
+import { DEDUP_KEYS_MAX, MessageTable } from './message-table.ts';
+import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.ts';
+import { Overlay } from './overlay.ts';
+import type { KeyValueReader, Writes } from './store.ts';
+import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
+
+/** Instances handled by one advance of the clock. */
+export const DUE_PER_ENTRY_MAX = 1_000;
+
+interface Started {
+  id: string;
+  workflow: string;
+}
+
+interface Meta {
+  appliedIndex: number;
+  hash: number;
+  timeMs: number;
+  clusterId: string;
+  catalogVersion: number;
+  messages: number;
+  dedupKeys: number;
+}
+
+export class StateMachine {
+  readonly #host: Host;
+  readonly #overlay: Overlay;
+  readonly catalog: Catalog;
+  readonly messages: MessageTable;
+  readonly instances: InstanceTable;
+  readonly workers: WorkerTable;
+  appliedIndex = 0;
+  /** Cluster time of the last applied entry, ms. */
+  timeMs = 0;
+  /** Empty until the cluster is bootstrapped. */
+  clusterId = '';
+  #events: StateEvent[] = [];
+
+  /** Opens the state as it was last committed to `store`. */
+  constructor(host: Host, store: KeyValueReader) {
+    this.#host = host;
+    this.#overlay = new Overlay(host, store);
+    this.catalog = new Catalog(host, this.#overlay);
+    this.messages = new MessageTable(host, this.#overlay);
+    this.workers = new WorkerTable(host, this.#overlay);
+    this.instances = new InstanceTable(host, this.#overlay, this.catalog, (event) => this.#events.push(event));
+    const bytes = store.get(META_KEY);
+    if (bytes === undefined) return;
+    const meta = JSON.parse(decodeText(host, bytes)) as Meta;
+    this.appliedIndex = meta.appliedIndex;
+    this.#overlay.hash = meta.hash;
+    this.timeMs = meta.timeMs;
+    this.clusterId = meta.clusterId;
+    this.catalog.version = meta.catalogVersion;
+    this.messages.count = meta.messages;
+    this.messages.dedupCount = meta.dedupKeys;
+  }
+
+  /** Covers every write since the first entry: equal on all replicas at equal index. */
+  get hash(): number {
+    return this.#overlay.hash;
+  }
+
+  get reader(): KeyValueReader {
+    return this.#overlay;
+  }
+
+  get pendingBytes(): number {
+    return this.#overlay.pendingBytes;
+  }
+
+  get committing(): boolean {
+    return this.#overlay.committing;
+  }
+
+  /** Hands out the writes to commit, with the applied index and the hash they lead to. */
+  takeWrites(): Writes {
+    const meta: Meta = {
+      appliedIndex: this.appliedIndex,
+      hash: this.#overlay.hash,
+      timeMs: this.timeMs,
+      clusterId: this.clusterId,
+      catalogVersion: this.catalog.version,
+      messages: this.messages.count,
+      dedupKeys: this.messages.dedupCount,
+    };
+    this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
+    return this.#overlay.take();
+  }
+
+  committed(): void {
+    this.#overlay.committed();
+  }
+
+  /** Cluster time at which something becomes due; Infinity when nothing ever will. */
+  nextDueMs(): number {
+    return Math.min(this.instances.due.peek()?.dueMs ?? Infinity, this.messages.nextExpiryMs);
+  }
+
+  apply(entry: Entry): { result: ProposalResult; events: StateEvent[] } {
+    assert(entry.index === this.appliedIndex + 1, 'entries are applied in order');
+    this.appliedIndex = entry.index;
+    assert(entry.timeMs >= this.timeMs || entry.kind === NOOP_KIND, 'cluster time never goes back');
+    this.timeMs = Math.max(this.timeMs, entry.timeMs);
+    const now: Now = { timeMs: this.timeMs, wallMs: entry.wallMs };
+    let result: ProposalResult;
+    try {
+      result = this.#applyCommand(entry, now);
+    } catch (error) {
+      if (error instanceof DistricError) result = refused(error);
+      else if (error instanceof MalformedError) result = refused(new DistricError('INVALID_REQUEST', error.message));
+      else throw error;
+    }
+    const events = this.#events;
+    this.#events = [];
+    return { result, events };
+  }
+
+  #applyCommand(entry: Entry, now: Now): ProposalResult {
+    const { payload } = entry;
+    switch (entry.kind) {
+      case NOOP_KIND:
+      case COMMAND.advanceTime:
+        this.instances.fireDue(DUE_PER_ENTRY_MAX, now);
+        this.messages.sweep(now.timeMs);
+        return DONE;
+      case COMMAND.bootstrap:
+        if (this.clusterId === '') this.clusterId = decode(this.#host, Bootstrap, payload).clusterId;
+        return DONE;
+      case COMMAND.messages:
+        return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
+      case COMMAND.putRule:
+        return this.#putRule(decode(this.#host, PutDocument, payload));
+      case COMMAND.deleteRule:
+        this.catalog.deleteRule(decode(this.#host, DeleteDocument, payload).id);
+        this.#events.push({ kind: 'catalogChanged' });
+        return DONE;
+      case COMMAND.putWorkflow:
+        return this.#putWorkflow(decode(this.#host, PutDocument, payload));
+      case COMMAND.deleteWorkflow:
+        this.catalog.deleteWorkflow(decode(this.#host, DeleteDocument, payload).id);
+        return DONE;
+      case COMMAND.cancelInstance:
+        return this.#cancelInstance(decode(this.#host, CancelInstance, payload).id, now);
+      case COMMAND.registerWorker:
+        return this.#registerWorker(decode(this.#host, RegisterWorker, payload), now);
+      case COMMAND.loseWorker:
+        return this.#loseWorker(decode(this.#host, LoseWorker, payload), now);
+      case COMMAND.drainWorker:
+        return this.#drainWorker(decode(this.#host, DrainWorker, payload));
+      case COMMAND.assign:
+        return this.#assign(decode(this.#host, Assign, payload), entry.index, now);
+      case COMMAND.results:
+        return this.#report(decode(this.#host, Results, payload), now);
+      default:
+        throw new Error(`entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`);
+    }
+  }
+
+  // ---- messages ----------------------------------------------------------------------------------------------------
+
+  #applyMessages(batch: Infer<typeof MessageBatch>, now: Now): ProposalResult {
+    if (batch.catalogVersion !== this.catalog.version) {
+      return refused(
+        new DistricError(
+          'CATALOG_STALE',
+          `evaluated against catalog ${String(batch.catalogVersion)}, the cluster is at ${String(this.catalog.version)}`,
+        ),
+      );
+    }
+    const results: (ItemResult | undefined)[] = new Array<ItemResult | undefined>(batch.items.length);
+    let plain = true;
+    batch.items.forEach((bytes, position) => {
+      const item = decode(this.#host, MessageItem, bytes);
+      const result = this.#applyMessage(item, bytes, now);
+      results[position] = result;
+      if (result !== undefined) plain = false;
+    });
+    if (plain) return DONE;
+    const items = results.map((result, position) => result ?? this.#plainResult(batch.items[position]));
+    return { errorFields: [], items };
+  }
+
+  #plainResult(bytes: Uint8Array | undefined): ItemResult {
+    assert(bytes !== undefined, 'every result has its item');
+    return { messageId: decode(this.#host, MessageItem, bytes).id, duplicate: false, started: [] };
+  }
+
+  /** Undefined: accepted, and it started nothing. */
+  #applyMessage(item: MessageItem, bytes: Uint8Array, now: Now): ItemResult | undefined {
+    if (this.messages.has(item.id)) return this.#firstOutcome(item.id, false);
+    if (item.scopedKey !== undefined) {
+      const earlier = this.messages.dedupOf(item.scopedKey, now.timeMs);
+      if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);
+      if (this.messages.dedupCount >= DEDUP_KEYS_MAX) {
+        return itemError(item.id, 'DEDUP_FULL', 'the table of idempotency keys is full; keys free up as they expire');
+      }
+      this.messages.putDedup(item.scopedKey, item.id, now.timeMs);
+    }
+    this.messages.put(item.id, bytes);
+    if (item.matched.length === 0) return undefined;
+    const started = this.#startInstances(item, now);
+    return { messageId: item.id, duplicate: false, started };
+  }
+
+  #firstOutcome(messageId: string, duplicate: boolean): ItemResult {
+    const started: Started[] = [];
+    for (const id of this.messages.instanceIdsOf(messageId)) {
+      started.push({ id, workflow: this.instances.get(id)?.workflow ?? '' });
+    }
+    return { messageId, duplicate, started };
+  }
+
+  #duplicateOutcome(item: MessageItem, earlierId: string): ItemResult {
+    const earlier = this.messages.get(earlierId);
+    if (earlier !== undefined && !sameBytes(earlier.payload, item.payload)) {
+      const text = `the idempotency key came with another body before (message ${earlierId})`;
+      return itemError(item.id, 'IDEMPOTENCY_CONFLICT', text);
+    }
+    return this.#firstOutcome(earlierId, true);
+  }
+
+  #startInstances(item: MessageItem, now: Now): Started[] {
+    const started: Started[] = [];
+    for (const match of item.matched) {
+      const ruleId = match.slice(0, match.lastIndexOf('@'));
+      const rule = this.catalog.rules.get(ruleId)?.document;
+      assert(rule !== undefined, 'a rule of this catalog version is in the catalog');
+      for (const action of rule.actions) {
+        if (rule.dedupe === 'workflow' && started.some(({ workflow }) => workflow === action.workflow)) continue;
+        const plan = this.catalog.currentPlan(action.workflow);
+        assert(plan !== undefined, 'a rule names only workflows that exist');
+        const id = `${item.id}-${String(started.length + 1)}`;
+        const actionTimeoutMs = action.timeout === undefined ? undefined : durationMs(action.timeout);
+        this.instances.start(
+          plan,
+          {
+            id,
+            messageId: item.id,
+            rule: rule.id,
+            params: action.params ?? {},
+            retryDefault: action.retry ?? 0,
+            timeoutMs: plan.timeoutMs ?? actionTimeoutMs ?? INSTANCE_TIMEOUT_MS_DEFAULT,
+          },
+          now,
+        );
+        started.push({ id, workflow: action.workflow });
+      }
+    }
+    return started;
+  }
+
+  // ---- catalog -----------------------------------------------------------------------------------------------------
+
+  #putRule(command: Infer<typeof PutDocument>): ProposalResult {
+    const rule = JSON.parse(command.document) as Rule;
+    const { change, stored } = this.catalog.putRule(rule, command.mode === 'create' ? 'create' : 'upsert');
+    if (change !== 'unchanged') this.#events.push({ kind: 'catalogChanged' });
+    return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
+  }
+
+  #putWorkflow(command: Infer<typeof PutDocument>): ProposalResult {
+    const workflow = JSON.parse(command.document) as Workflow;
+    const { change, stored } = this.catalog.putWorkflow(workflow, command.mode === 'create' ? 'create' : 'upsert');
+    return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
+  }
+
+  #cancelInstance(id: string, now: Now): ProposalResult {
+    const instance = this.instances.get(id);
+    if (instance === undefined) throw new DistricError('NOT_FOUND', `there is no instance "${id}"`);
+    // Cancelling what has ended already changes nothing: a repeated request is harmless.
+    if (instance.status === 'RUNNING') this.instances.cancel(instance, now);
+    return { ...DONE, resource: JSON.stringify({ id, status: instance.status }) };
+  }
+
+  // ---- workers and tasks -------------------------------------------------------------------------------------------
+
+  #registerWorker(command: Infer<typeof RegisterWorker>, now: Now): ProposalResult {
+    const before = this.workers.workers.get(command.workerId);
+    if (before === undefined && this.workers.workers.size >= WORKERS_MAX) {
+      throw new DistricError('QUEUE_FULL', `the cluster has ${String(WORKERS_MAX)} workers already, its limit`);
+    }
+    if (before !== undefined && before.session !== command.session) {
+      this.instances.loseSession(before.session, `worker ${command.workerId} was restarted`, now);
+    }
+    for (const { name, version, configSchema } of command.types) {
+      this.workers.registerType({ name, version, configSchema: configSchema ?? null });
+    }
+    this.workers.put({
+      id: command.workerId,
+      session: command.session,
+      capacity: command.capacity,
+      address: command.address,
+      types: command.types.map(({ name }) => name),
+      draining: false,
+      registeredAt: now.wallMs,
+    });
+    this.#events.push({ kind: 'workerRegistered', workerId: command.workerId, session: command.session });
+    return DONE;
+  }
+
+  #loseWorker(command: Infer<typeof LoseWorker>, now: Now): ProposalResult {
+    const { workerId, session, reason } = command;
+    if (this.workers.workers.get(workerId)?.session !== session) return DONE;
+    this.instances.loseSession(session, `worker ${workerId} was lost: ${reason}`, now);
+    this.workers.delete(workerId);
+    this.#events.push({ kind: 'workerLost', workerId, session, reason });
+    return DONE;
+  }
+
+  #drainWorker(command: Infer<typeof DrainWorker>): ProposalResult {
+    const worker = this.workers.workers.get(command.workerId);
+    if (worker?.session === command.session) this.workers.put({ ...worker, draining: true });
+    return DONE;
+  }
+
+  #assign(command: Infer<typeof Assign>, token: number, now: Now): ProposalResult {
+    for (const { instanceId, taskId, workerId, session } of command.assignments) {
+      // Void when the worker's session is gone by now; the task stays ready.
+      if (this.workers.workers.get(workerId)?.session !== session) continue;
+      this.instances.assign(instanceId, taskId, { token, worker: workerId, session }, now);
+    }
+    return DONE;
+  }
+
+  #report(command: Infer<typeof Results>, now: Now): ProposalResult {
+    for (const result of command.results) {
+      const { instanceId, taskId, token } = result;
+      const accepted = this.instances.report(instanceId, taskId, token, attemptEnd(result), result.output, now);
+      this.#events.push({ kind: 'resultJudged', instanceId, taskId, token, accepted });
+    }
+    return DONE;
+  }
+}
+
+function attemptEnd(result: { status: string; error?: string }): AttemptEnd {
+  const error = result.error ?? 'no reason given';
+  switch (result.status) {
+    case 'ok':
+      return { status: 'ok' };
+    case 'terminal':
+      return { status: 'terminal', error };
+    case 'lost':
+      return { status: 'lost', error };
+    default:
+      return { status: 'retryable', error };
+  }
+}
+
+function itemError(messageId: string, errorCode: string, errorText: string): ItemResult {
+  return { messageId, duplicate: false, started: [], errorCode, errorText };
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

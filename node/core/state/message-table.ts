@@ -1,0 +1,109 @@
+/**
+ * Messages and the idempotency keys that gave them.
+ *
+ * Invariants
+ * 1. A message id is stored once; applying a batch again gives the first outcome (so forwarding again is harmless).
+ * 2. Inside the dedup window an idempotency key gives one message: the first.
+ * 3. A key is never forgotten early: at the quota new keyed messages are refused.
+ */
+import { decodeText, encodeText, type Host } from '../../../base/host.ts';
+import { decode } from '../tlv/struct.ts';
+import { MessageItem } from './commands.ts';
+import { afterPrefix, dedupExpiryKey, dedupKey, instanceKey, messageKey, padded } from './keys.ts';
+import { MARKER, type Overlay } from './overlay.ts';
+
+export const DEDUP_WINDOW_MS = 24 * 3_600_000;
+/** Keys kept at most; about 200 bytes each. */
+export const DEDUP_KEYS_MAX = 10_000_000;
+/** Expired keys removed by one entry. */
+export const DEDUP_SWEEP_MAX = 1_000;
+
+interface DedupRecord {
+  messageId: string;
+  expiresMs: number;
+}
+
+export class MessageTable {
+  readonly #host: Host;
+  readonly #overlay: Overlay;
+  count = 0;
+  dedupCount = 0;
+  /** Cluster time at which the oldest key expires; Infinity when there is none. */
+  nextExpiryMs: number;
+
+  constructor(host: Host, overlay: Overlay) {
+    this.#host = host;
+    this.#overlay = overlay;
+    this.nextExpiryMs = this.#firstExpiry();
+  }
+
+  get(id: string): MessageItem | undefined {
+    const bytes = this.#overlay.get(messageKey(id));
+    return bytes === undefined ? undefined : decode(this.#host, MessageItem, bytes);
+  }
+
+  has(id: string): boolean {
+    return this.#overlay.get(messageKey(id)) !== undefined;
+  }
+
+  /** Newest first; `before` is the id of the last one of the page before. */
+  *newestFirst(before: string | undefined): Iterable<MessageItem> {
+    const to = before === undefined ? afterPrefix('m/') : messageKey(before);
+    for (const { value } of this.#overlay.range('m/', to, true)) yield decode(this.#host, MessageItem, value);
+  }
+
+  put(id: string, itemBytes: Uint8Array): void {
+    this.#overlay.put(messageKey(id), itemBytes);
+    this.count++;
+  }
+
+  /** Ids of the instances that a message started, in order. */
+  *instanceIdsOf(messageId: string): Iterable<string> {
+    const prefix = instanceKey(`${messageId}-`);
+    for (const { key } of this.#overlay.range(prefix, afterPrefix(prefix))) yield key.slice(2);
+  }
+
+  dedupOf(scopedKey: string, nowMs: number): string | undefined {
+    const bytes = this.#overlay.get(dedupKey(scopedKey));
+    if (bytes === undefined) return undefined;
+    const record = JSON.parse(decodeText(this.#host, bytes)) as DedupRecord;
+    return record.expiresMs > nowMs ? record.messageId : undefined;
+  }
+
+  putDedup(scopedKey: string, messageId: string, nowMs: number): void {
+    const before = this.#overlay.get(dedupKey(scopedKey));
+    if (before === undefined) this.dedupCount++;
+    else {
+      const { expiresMs } = JSON.parse(decodeText(this.#host, before)) as DedupRecord;
+      this.#overlay.delete(dedupExpiryKey(expiresMs, scopedKey));
+    }
+    const expiresMs = nowMs + DEDUP_WINDOW_MS;
+    const record: DedupRecord = { messageId, expiresMs };
+    this.#overlay.put(dedupKey(scopedKey), encodeText(this.#host, JSON.stringify(record)));
+    this.#overlay.put(dedupExpiryKey(expiresMs, scopedKey), MARKER);
+    this.nextExpiryMs = Math.min(this.nextExpiryMs, expiresMs);
+  }
+
+  /** Forgets keys that have expired by `nowMs`, at most DEDUP_SWEEP_MAX of them. */
+  sweep(nowMs: number): void {
+    if (this.nextExpiryMs > nowMs) return;
+    const expired: string[] = [];
+    for (const { key } of this.#overlay.range('x/', `x/${padded(nowMs + 1)}`)) {
+      expired.push(key);
+      if (expired.length >= DEDUP_SWEEP_MAX) break;
+    }
+    for (const key of expired) {
+      this.#overlay.delete(key);
+      this.#overlay.delete(dedupKey(key.slice(`x/${padded(0)}/`.length)));
+      this.dedupCount--;
+    }
+    this.nextExpiryMs = this.#firstExpiry();
+  }
+
+  #firstExpiry(): number {
+    for (const { key } of this.#overlay.range('x/', afterPrefix('x/'))) {
+      return Number(key.slice(2, 2 + padded(0).length));
+    }
+    return Infinity;
+  }
+}

@@ -1,0 +1,58 @@
+/** Every bound of the REST server in one place; the configuration may lower or raise the first three. */
+export interface ApiLimits {
+  /** One message, bytes of JSON text. */
+  itemBytesMax: number;
+  /** One request body, bytes. */
+  requestBytesMax: number;
+  /** Messages in one array or NDJSON body. */
+  itemsMax: number;
+  /** One rule or workflow document, bytes of YAML or JSON. */
+  documentBytesMax: number;
+  /** Bytes of all request bodies that are being received or answered. */
+  heldBytesMax: number;
+  /** Requests that are being received or answered; pipelining makes this more than connections. */
+  heldRequestsMax: number;
+  connectionsMax: number;
+  /** Headers kept with a message. */
+  keptHeadersMax: number;
+  keptHeaderBytesMax: number;
+}
+
+export const API_LIMITS: ApiLimits = {
+  itemBytesMax: 1024 * 1024,
+  requestBytesMax: 16 * 1024 * 1024,
+  itemsMax: 20_000,
+  documentBytesMax: 512 * 1024,
+  heldBytesMax: 256 * 1024 * 1024,
+  heldRequestsMax: 16_384,
+  connectionsMax: 4_096,
+  keptHeadersMax: 32,
+  keptHeaderBytesMax: 4 * 1024,
+};
+
+export interface ApiTimeouts {
+  /** From the first byte of a connection's next request to the end of its headers. */
+  headersMs: number;
+  /** From the first byte of a request to its last: a client that drips its body is cut off. */
+  requestMs: number;
+  /** Silence allowed between two requests of a connection. */
+  keepAliveMs: number;
+  /** How long the cluster may take to answer before the client is told that the outcome is unknown. */
+  answerMs: number;
+  /** How long close() waits for requests in flight before it cuts their connections. */
+  drainMs: number;
+}
+
+export const API_TIMEOUTS: ApiTimeouts = {
+  headersMs: 10_000,
+  requestMs: 60_000,
+  keepAliveMs: 72_000,
+  answerMs: 30_000,
+  drainMs: 20_000,
+};
+
+/** Longest path parameter, still percent-encoded. */
+export const PARAM_CHARS_MAX = 256;
+export const HEADER_BYTES_MAX = 16 * 1024;
+/** Retry-After of retryable refusals, in seconds: an election takes about a second. */
+export const RETRY_AFTER_S = 1;
