@@ -1,0 +1,192 @@
+/**
+ * The shapes of the REST API under `/api/v1`: what the server answers and what its clients (CLI, console, demo)
+ * read. JSON is snake_case, times are milliseconds since 1970 of cluster time unless the name says otherwise.
+ */
+import { Type, type Static, type TSchema } from 'typebox';
+
+export const API_BASE = '/api/v1';
+
+/** Rows of a list when the client names no `limit`. */
+export const PAGE_LIMIT_DEFAULT = 100;
+export const PAGE_LIMIT_MAX = 1_000;
+/** A cursor is opaque text of the server's own making; longer ones cannot be ours. */
+export const CURSOR_CHARS_MAX = 512;
+export const IDEMPOTENCY_KEY_CHARS_MAX = 256;
+export const SOURCE_CHARS_MAX = 256;
+
+const text = Type.String();
+const count = Type.Integer({ minimum: 0 });
+const timeMs = Type.Number();
+
+function optional<T extends TSchema>(schema: T) {
+  return Type.Optional(schema);
+}
+
+/** RFC 9457, with the code of the error catalogue and the places at fault. */
+export const ProblemSchema = Type.Object({
+  type: text,
+  title: text,
+  status: Type.Integer(),
+  code: text,
+  detail: text,
+  errors: Type.Array(Type.Object({ field: text, reason: text })),
+});
+export type Problem = Static<typeof ProblemSchema>;
+
+/** Answer to one accepted message. */
+export const AcceptedMessageSchema = Type.Object({
+  message_id: text,
+  status: Type.Literal('accepted'),
+  workflows_triggered: Type.Array(text),
+  instances: Type.Array(text),
+  duplicate: Type.Boolean(),
+});
+export type AcceptedMessage = Static<typeof AcceptedMessageSchema>;
+
+/**
+ * `refused`: nothing of the item was kept. `unknown`: it may or may not have been kept, so send it again
+ * with its idempotency key.
+ */
+export const RefusedItemSchema = Type.Object({
+  index: count,
+  status: Type.Union([Type.Literal('refused'), Type.Literal('unknown')]),
+  code: text,
+  detail: text,
+  errors: Type.Array(Type.Object({ field: text, reason: text })),
+});
+export type RefusedItem = Static<typeof RefusedItemSchema>;
+
+/** Answer to a JSON array or NDJSON: one row per item, in the order sent. */
+export const BatchResultSchema = Type.Object({
+  items: Type.Array(
+    Type.Union([Type.Intersect([Type.Object({ index: count }), AcceptedMessageSchema]), RefusedItemSchema]),
+  ),
+  accepted: count,
+  refused: count,
+  unknown: count,
+});
+export type BatchResult = Static<typeof BatchResultSchema>;
+
+const InstanceStatusSchema = Type.Union([
+  Type.Literal('RUNNING'),
+  Type.Literal('COMPLETED'),
+  Type.Literal('FAILED'),
+  Type.Literal('TIMED_OUT'),
+  Type.Literal('CANCELLED'),
+]);
+
+export const MessageResourceSchema = Type.Object({
+  message_id: text,
+  status: text,
+  received_at: timeMs,
+  source: optional(text),
+  payload: Type.Unknown(),
+  matched_rules: Type.Array(Type.Object({ id: text, version: Type.Unknown() })),
+  instances: Type.Array(Type.Object({ id: text, workflow: text, status: InstanceStatusSchema })),
+});
+export type MessageResource = Static<typeof MessageResourceSchema>;
+
+export const InstanceSummarySchema = Type.Object({
+  id: text,
+  workflow: text,
+  revision: count,
+  status: InstanceStatusSchema,
+  message_id: text,
+  rule: text,
+  created_at: timeMs,
+  ended_at: optional(timeMs),
+  tasks_running: count,
+  tasks_done: count,
+  tasks_total: count,
+});
+export type InstanceSummary = Static<typeof InstanceSummarySchema>;
+
+export const TaskResourceSchema = Type.Object({
+  id: text,
+  type: text,
+  status: text,
+  attempts: count,
+  redispatches: count,
+  worker: optional(text),
+  token: optional(count),
+  ready_at: optional(timeMs),
+  started_at: optional(timeMs),
+  ended_at: optional(timeMs),
+  next_attempt_at: optional(timeMs),
+  error: optional(Type.Unknown()),
+  output: optional(Type.Unknown()),
+});
+export type TaskResource = Static<typeof TaskResourceSchema>;
+
+export const InstanceResourceSchema = Type.Intersect([
+  InstanceSummarySchema,
+  Type.Object({
+    params: Type.Unknown(),
+    deadline_at: timeMs,
+    error: optional(Type.Unknown()),
+    tasks: Type.Array(TaskResourceSchema),
+  }),
+]);
+export type InstanceResource = Static<typeof InstanceResourceSchema>;
+
+const nextCursor = optional(text);
+
+export const MessageListSchema = Type.Object({
+  messages: Type.Array(MessageResourceSchema),
+  next_cursor: nextCursor,
+});
+export type MessageList = Static<typeof MessageListSchema>;
+
+export const InstanceListSchema = Type.Object({
+  instances: Type.Array(InstanceSummarySchema),
+  next_cursor: nextCursor,
+});
+export type InstanceList = Static<typeof InstanceListSchema>;
+
+export const ClusterStatusSchema = Type.Object({
+  cluster: text,
+  leader: Type.Union([text, Type.Null()]),
+  term: count,
+  commit_index: count,
+  applied_index: count,
+  catalog_version: count,
+  coordinators: Type.Array(
+    Type.Object({
+      id: text,
+      state: Type.Union([
+        Type.Literal('leader'),
+        Type.Literal('follower'),
+        Type.Literal('candidate'),
+        Type.Literal('unreachable'),
+      ]),
+      address: text,
+      http_address: optional(text),
+      match_index: optional(count),
+      lag: optional(count),
+    }),
+  ),
+  workers: Type.Array(
+    Type.Object({
+      id: text,
+      address: text,
+      /** Running tasks over capacity, 0 to 1. */
+      load: Type.Number({ minimum: 0, maximum: 1 }),
+      status: Type.Union([
+        Type.Literal('alive'),
+        Type.Literal('suspected'),
+        Type.Literal('failed'),
+        Type.Literal('draining'),
+      ]),
+      running: count,
+      capacity: count,
+      types: Type.Array(text),
+    }),
+  ),
+  counts: Type.Object({
+    messages: count,
+    instances_active: count,
+    tasks_ready: count,
+    tasks_running: count,
+  }),
+});
+export type ClusterStatus = Static<typeof ClusterStatusSchema>;
