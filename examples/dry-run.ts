@@ -4,6 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { ValidateFunction } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parseAllDocuments } from 'yaml';
 import { parseDocuments } from '../api/documents.ts';
 import type { Rule } from '../api/rule.ts';
@@ -16,9 +18,9 @@ export function readDocuments(directory: string): { rules: Rule[]; workflows: Wo
     .filter((name) => name.endsWith('.yaml'))
     .sort()
     .flatMap((name) =>
-      parseAllDocuments(readFileSync(path.join(directory, name), 'utf8')).map((document): unknown => {
+      parseAllDocuments(readFileSync(path.join(directory, name), 'utf8')).map((document) => {
         if (document.errors[0] !== undefined) throw new Error(`read ${name}: ${document.errors[0].message}`);
-        return document.toJS();
+        return document.toJS() as unknown;
       }),
     );
   return parseDocuments(values);
@@ -52,10 +54,36 @@ function ignore(): void {
   // A dry run has no log.
 }
 
+/** A plugin, and the check that its config schema makes; the check also fills in the schema's defaults. */
+export interface Callable {
+  plugin: Plugin;
+  check: ValidateFunction;
+}
+
+/** Plugins by the type they give to tasks. */
+export function pluginTable(plugins: readonly Plugin<never>[]): ReadonlyMap<string, Callable> {
+  const ajv = new Ajv2020({ useDefaults: true, allowUnionTypes: true });
+  return new Map(
+    plugins.map((plugin) => [
+      plugin.name,
+      // What type a config has, only the schema knows at run time: `configured` holds every config to it.
+      { plugin, check: ajv.compile(plugin.configSchema ?? {}) },
+    ]),
+  );
+}
+
+/** A copy of the config with the defaults of the plugin's schema; throws when it does not fit. */
+function configured({ plugin, check }: Callable, config: Record<string, unknown>): Record<string, unknown> {
+  const copy = structuredClone(config);
+  if (check(copy)) return copy;
+  const faults = (check.errors ?? []).map((error) => `${error.instancePath} ${error.message ?? ''}`);
+  throw new Error(`config of a ${plugin.name}: ${faults.join(', ')}`);
+}
+
 /** Outputs by task id. Rejects with what the first failing task throws. */
 export async function dryRun(
   workflow: Workflow,
-  plugins: ReadonlyMap<string, Plugin>,
+  plugins: ReadonlyMap<string, Callable>,
   start: { instanceId: string; message: Record<string, unknown>; params: Record<string, unknown> },
 ): Promise<ReadonlyMap<string, unknown>> {
   const outputs = new Map<string, unknown>();
@@ -66,15 +94,15 @@ export async function dryRun(
     for (const task of ready) waiting.delete(task);
     await Promise.all(
       ready.map(async (task) => {
-        const plugin = plugins.get(task.type);
-        if (plugin === undefined) throw new Error(`run task ${task.id}: no plugin of type ${task.type}`);
-        const output = await plugin.execute(
+        const callable = plugins.get(task.type);
+        if (callable === undefined) throw new Error(`run task ${task.id}: no plugin of type ${task.type}`);
+        const output = await callable.plugin.execute(
           taskContext({
             ...start,
             workflow: workflow.id,
             taskId: task.id,
             idempotencyKey: `${start.instanceId}/${task.id}`,
-            config: task.config ?? {},
+            config: configured(callable, task.config ?? {}),
             outputs: Object.fromEntries((task.depends_on ?? []).map((id) => [id, outputs.get(id)])),
           }),
         );

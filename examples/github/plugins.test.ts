@@ -245,7 +245,7 @@ describe('notify', () => {
     receiver = undefined;
   });
 
-  const send = async (url: string | undefined, idempotencyKey = 'key-1') =>
+  const send = (url: string | undefined, idempotencyKey = 'key-1') =>
     notify.execute(
       taskContext({
         idempotencyKey,
@@ -291,9 +291,9 @@ describe('notify', () => {
   });
 
   it('may be tried again when nobody listens, and when a redirect leads elsewhere', async () => {
-    const { url, close } = await startReceiver();
-    await close();
-    await expect(send(url)).rejects.toThrow(RetryableError);
+    const gone = await startReceiver();
+    await gone.close();
+    await expect(send(gone.url)).rejects.toThrow(RetryableError);
 
     const target = await start(0);
     const server = createServer((_request, response) => response.writeHead(307, { location: target.url }).end());

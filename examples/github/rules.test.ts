@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { parseMessage } from '../../api/message.ts';
-import { compileRules } from '../../node/core/rules/compile.ts';
+import { compileRules } from '../../node/core/rules/rule-set.ts';
 import { readDocuments } from '../dry-run.ts';
 import { deliveryMessage, loadDeliveries } from './deliveries.ts';
 
@@ -80,7 +80,9 @@ describe('the rules of examples/github', () => {
     });
 
     it('waits for a draft to be ready', () => {
-      expect(fired({ action: 'reopened', pull_request: { ...sample['pull_request'], draft: true } })).toEqual(['diary']);
+      expect(fired({ action: 'reopened', pull_request: { ...sample['pull_request'], draft: true } })).toEqual([
+        'diary',
+      ]);
     });
   });
 

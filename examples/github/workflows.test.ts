@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parseMessage } from '../../api/message.ts';
-import { compileRules } from '../../node/core/rules/compile.ts';
-import { builtins } from '../../node/plugins/builtin/builtins.ts';
-import type { Plugin } from '../../node/plugins/sdk.ts';
-import { dryRun, readDocuments } from '../dry-run.ts';
+import { compileRules } from '../../node/core/rules/rule-set.ts';
+import { builtinPlugins } from '../../node/plugins/builtin/catalog.ts';
+import { dryRun, pluginTable, readDocuments } from '../dry-run.ts';
 import { deliveryMessage, loadDeliveries } from './deliveries.ts';
 import { textAt } from './payload.ts';
 import { plugin as githubDigest } from './plugins/github-digest.plugin.ts';
@@ -20,12 +19,10 @@ import { type Receiver, startReceiver } from './receiver.ts';
 const { rules, workflows } = readDocuments(import.meta.dirname);
 const ruleSet = compileRules(rules);
 const workflowById = new Map(workflows.map((workflow) => [workflow.id, workflow]));
-const plugins = new Map<string, Plugin>(
-  [...builtins, githubDigest, labelClassifier, markdownFile, notify, securitySeverity, semverNotes].map((plugin) => [
-    plugin.name,
-    plugin as Plugin,
-  ]),
-);
+const plugins = pluginTable([
+  ...builtinPlugins({ httpAllow: '' }),
+  ...[githubDigest, labelClassifier, markdownFile, notify, securitySeverity, semverNotes],
+]);
 
 let out: string;
 let receiver: Receiver;
@@ -59,7 +56,7 @@ async function runAll(message: Record<string, unknown>) {
 
 describe('the workflows of examples/github', () => {
   it('run to their end for every delivery, with one file and one notice per task that makes one', async () => {
-    const runs = [];
+    const runs: Awaited<ReturnType<typeof runAll>> = [];
     for (const delivery of loadDeliveries()) runs.push(...(await runAll(deliveryMessage(delivery))));
 
     const count = (type: string) => runs.flatMap((run) => run.tasks).filter((task) => task.type === type).length;
@@ -96,7 +93,7 @@ describe('the workflows of examples/github', () => {
   });
 
   it.each([
-    ['workflow_job/completed/1', 'diagnosis', { branch: 'main', blocking: true }],
+    ['workflow_job/completed/1', 'diagnosis', { branch: 'main', blocking: false }],
     ['check_run/completed/1', 'diagnosis', { branch: 'changes', blocking: false }],
     ['deployment_status/created/0', 'state', { state: 'success', settled: true }],
     ['member/added/0', 'greeting', { who: 'hacktocat' }],
@@ -106,5 +103,13 @@ describe('the workflows of examples/github', () => {
     if (delivery === undefined) throw new Error(`no delivery ${id}`);
     const runs = await runAll(deliveryMessage(delivery));
     expect(runs.map((run) => run.outputs.get(taskId)).find((found) => found !== undefined)).toMatchObject(output);
+  });
+
+  it('call a failure on the default branch blocking', async () => {
+    const status = loadDeliveries().find((delivery) => delivery.event === 'status');
+    if (status === undefined) throw new Error('no status');
+    const [failure] = await runAll({ ...deliveryMessage(status), state: 'failure' });
+    const markdown = 'default ended as failure on master.';
+    expect(failure?.outputs.get('diagnosis')).toEqual({ branch: 'master', blocking: true, markdown });
   });
 });

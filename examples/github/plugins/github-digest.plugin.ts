@@ -143,8 +143,8 @@ function factLines(message: unknown): string[] {
 function changeLines(message: unknown): string[] {
   const changes = Object.entries(recordOf(valueAt(message, 'changes'))).slice(0, CHANGES_MAX);
   return changes.map(([name, change]) => {
-    const from = valueAt(change, 'from') ?? change;
-    const before = typeof from === 'string' ? from : JSON.stringify(from);
+    const from = Object.hasOwn(recordOf(change), 'from') ? valueAt(change, 'from') : change;
+    const before = typeof from === 'string' ? from : from === null ? 'nothing' : JSON.stringify(from);
     return `- Changed: ${escapeMarkdown(name)}, was ${escapeMarkdown(excerpt(before, VALUE_CHARS_MAX))}`;
   });
 }
