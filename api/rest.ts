@@ -1,6 +1,6 @@
 /**
  * The shapes of the REST API under `/api/v1`: what the server answers and what its clients (CLI, console, demo)
- * read. JSON is snake_case, times are milliseconds since 1970 of cluster time unless the name says otherwise.
+ * read. JSON is snake_case, times are cluster time as RFC 3339 in UTC.
  */
 import { Type, type Static, type TSchema } from 'typebox';
 
@@ -13,10 +13,12 @@ export const PAGE_LIMIT_MAX = 1_000;
 export const CURSOR_CHARS_MAX = 512;
 export const IDEMPOTENCY_KEY_CHARS_MAX = 256;
 export const SOURCE_CHARS_MAX = 256;
+/** An id given as a filter: keys of the store have a length limit, and no id comes near this one. */
+export const FILTER_CHARS_MAX = 256;
 
 const text = Type.String();
 const count = Type.Integer({ minimum: 0 });
-const timeMs = Type.Number();
+const time = Type.String({ format: 'date-time' });
 
 function optional<T extends TSchema>(schema: T) {
   return Type.Optional(schema);
@@ -75,15 +77,21 @@ const InstanceStatusSchema = Type.Union([
   Type.Literal('CANCELLED'),
 ]);
 
-export const MessageResourceSchema = Type.Object({
+export const MessageSummarySchema = Type.Object({
   message_id: text,
-  status: text,
-  received_at: timeMs,
+  status: Type.Literal('accepted'),
+  received_at: time,
   source: optional(text),
+  headers: optional(Type.Record(text, text)),
   payload: Type.Unknown(),
-  matched_rules: Type.Array(Type.Object({ id: text, version: Type.Unknown() })),
+  matched_rules: Type.Array(Type.Object({ id: text, version: text })),
+});
+export type MessageSummary = Static<typeof MessageSummarySchema>;
+
+const MessageInstancesSchema = Type.Object({
   instances: Type.Array(Type.Object({ id: text, workflow: text, status: InstanceStatusSchema })),
 });
+export const MessageResourceSchema = Type.Intersect([MessageSummarySchema, MessageInstancesSchema]);
 export type MessageResource = Static<typeof MessageResourceSchema>;
 
 export const InstanceSummarySchema = Type.Object({
@@ -93,8 +101,8 @@ export const InstanceSummarySchema = Type.Object({
   status: InstanceStatusSchema,
   message_id: text,
   rule: text,
-  created_at: timeMs,
-  ended_at: optional(timeMs),
+  created_at: time,
+  ended_at: optional(time),
   tasks_running: count,
   tasks_done: count,
   tasks_total: count,
@@ -109,10 +117,10 @@ export const TaskResourceSchema = Type.Object({
   redispatches: count,
   worker: optional(text),
   token: optional(count),
-  ready_at: optional(timeMs),
-  started_at: optional(timeMs),
-  ended_at: optional(timeMs),
-  next_attempt_at: optional(timeMs),
+  ready_at: optional(time),
+  started_at: optional(time),
+  ended_at: optional(time),
+  next_attempt_in_ms: optional(count),
   error: optional(Type.Unknown()),
   output: optional(Type.Unknown()),
 });
@@ -122,7 +130,7 @@ export const InstanceResourceSchema = Type.Intersect([
   InstanceSummarySchema,
   Type.Object({
     params: Type.Unknown(),
-    deadline_at: timeMs,
+    deadline_at: time,
     error: optional(Type.Unknown()),
     tasks: Type.Array(TaskResourceSchema),
   }),
@@ -132,7 +140,7 @@ export type InstanceResource = Static<typeof InstanceResourceSchema>;
 const nextCursor = optional(text);
 
 export const MessageListSchema = Type.Object({
-  messages: Type.Array(MessageResourceSchema),
+  messages: Type.Array(MessageSummarySchema),
   next_cursor: nextCursor,
 });
 export type MessageList = Static<typeof MessageListSchema>;

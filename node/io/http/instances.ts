@@ -4,12 +4,12 @@ import { API_BASE } from '../../../api/rest.ts';
 import type { Query } from '../../requests.ts';
 import { acceptBody } from './body.ts';
 import { answerCommand, answerQuery, idOf, type ApiContext } from './exchange.ts';
-import { consistencyOf, pageOf, queryOf, statusOf } from './query.ts';
+import { consistencyOf, filterOf, pageOf, queryOf, statusOf } from './query.ts';
 
 function instancesQuery(query: ReadonlyMap<string, string>): Query {
   const status = statusOf(query);
-  const workflow = query.get('workflow');
-  const message = query.get('message');
+  const workflow = filterOf(query, 'workflow');
+  const message = filterOf(query, 'message');
   return {
     kind: 'instances',
     page: pageOf(query),

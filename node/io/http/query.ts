@@ -1,6 +1,6 @@
 /** Query strings, strictly: an unknown or repeated parameter is a mistake that the client should hear about. */
 import type { FastifyRequest } from 'fastify';
-import { CURSOR_CHARS_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX } from '../../../api/rest.ts';
+import { CURSOR_CHARS_MAX, FILTER_CHARS_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX } from '../../../api/rest.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { INSTANCE_STATUSES, type Consistency, type InstanceStatus, type Page } from '../../requests.ts';
 
@@ -49,4 +49,14 @@ export function statusOf(query: ReadonlyMap<string, string>): InstanceStatus | u
   if (text === undefined) return undefined;
   const found = INSTANCE_STATUSES.find((status) => status === text.toUpperCase());
   return found ?? refuse('status', `must be one of ${INSTANCE_STATUSES.join(', ')}`);
+}
+
+/** An id to filter a list by. */
+export function filterOf(query: ReadonlyMap<string, string>, name: string): string | undefined {
+  const text = query.get(name);
+  if (text === undefined) return undefined;
+  if (text.length > FILTER_CHARS_MAX || !/^[^\p{Cc}]+$/u.test(text)) {
+    refuse(name, `must be 1 to ${FILTER_CHARS_MAX} characters, none of them a control character`);
+  }
+  return text;
 }
