@@ -5,9 +5,19 @@ import { StorageError } from './storage-error.ts';
 const MAGIC = 0xbeef_c0de;
 const MAGIC_OFFSET = 24;
 const PAGE_SIZE_OFFSET = 48;
+const ROOT_OFFSETS = [88, 136]; // of the free list, of the data
 const LAST_PAGE_OFFSET = 144;
 const TRANSACTION_OFFSET = 152;
 const META_BYTES = 160;
+
+/** An empty tree has this for a root. */
+const NO_PAGE = 2n ** 64n - 1n;
+
+/**
+ * Pages that a transaction took and gave back are counted, yet never written when they are the last of the file:
+ * a whole file may end this much early, a commit of ours being smaller.
+ */
+const UNWRITTEN_BYTES_MAX = 64n * 1024n * 1024n;
 
 /**
  * Refuses a data file that is no LMDB file or ends too early. LMDB maps it into memory and trusts it:
@@ -29,8 +39,10 @@ export function checkDataFile(path: string): void {
     const second = readMeta(descriptor, pageBytes);
     if (second === undefined) throw damaged('its second page is missing');
     const newest = transactionOf(second) > transactionOf(first) ? second : first;
-    const neededBytes = (newest.readBigUInt64LE(LAST_PAGE_OFFSET) + 1n) * BigInt(pageBytes);
-    if (neededBytes > BigInt(fileBytes)) throw damaged(`it has ${String(fileBytes)} of ${String(neededBytes)} bytes`);
+    const pageEnd = (offset: number): bigint => (newest.readBigUInt64LE(offset) + 1n) * BigInt(pageBytes);
+    const roots = ROOT_OFFSETS.filter((offset) => newest.readBigUInt64LE(offset) !== NO_PAGE).map(pageEnd);
+    const neededBytes = [...roots, pageEnd(LAST_PAGE_OFFSET) - UNWRITTEN_BYTES_MAX].reduce((a, b) => (a > b ? a : b));
+    if (neededBytes > BigInt(fileBytes)) throw damaged(`it ends after ${String(fileBytes)} bytes, data follows`);
   } finally {
     closeSync(descriptor);
   }

@@ -28,7 +28,7 @@ function logWriter(entryBytes: number, fileKibMax?: number): ChildProgram {
     `import { writeSync } from 'node:fs';
     import { LogStore } from ${JSON.stringify(logUrl)};
     const store = await LogStore.open(${JSON.stringify(dir)}, ${limits});
-    let index = ${String(1)} + store.boot.lastIndex;
+    let index = 1 + store.boot.lastIndex;
     const next = () => {
       const at = index++;
       const write = { hardState: { term: at, votedFor: 'c1' }, entries: [{ index: at, bytes: Buffer.alloc(${String(entryBytes)}, at) }] };
@@ -67,7 +67,7 @@ describe('a killed process', () => {
       const store = await StateStore.open(${JSON.stringify(dir)}, ${limits});
       for (let applied = 1; ; applied++) {
         const writes = new Map([['applied', Buffer.from(String(applied))]]);
-        for (let i = 0; i < 500; i++) writes.set('row/' + i, Buffer.from(String(applied)));
+        for (let i = 0; i < 3_000; i++) writes.set('row/' + i, Buffer.from(String(applied)));
         await store.commit(writes);
         writeSync(1, applied + '\\n');
       }`,
@@ -77,7 +77,7 @@ describe('a killed process', () => {
     await child.exit;
     const store = await StateStore.open(dir, { mapBytesMax: 64 * MIB });
     const values = [...store.range('', '~')].map(({ value }) => Buffer.from(value).toString());
-    expect(values.length).toBe(501);
+    expect(values.length).toBe(3_001);
     expect(new Set(values).size).toBe(1);
     expect(Number(values[0])).toBeGreaterThanOrEqual(Number(child.lines.at(-1)));
     await store.close();
@@ -102,7 +102,7 @@ describe('a failing disk', () => {
     const reported = child.lines.filter((line) => !line.startsWith('failed')).map(Number);
     expect(failures.length).toBe(4);
     for (const failure of failures)
-      expect(failure).toMatch(/writing the log in .* failed, check the disk: .*(large|space|I\/O|EFBIG)/i);
+      expect(failure).toMatch(/writing the log in .* failed, check the disk: Input\/output error/);
     expect(reported.length).toBeGreaterThan(3);
     const store = await openLog();
     expect(store.boot.lastIndex).toBe(Math.max(...reported));

@@ -194,6 +194,8 @@ function openDatabase(dir: string, options: EnvironmentOptions): StoreDatabase {
     noSubdir: false, // a dot in the name of the directory would make a file of it
     mapSize: options.mapBytesMax,
     overlappingSync: false,
+    // Batches are explicit here; the implicit one of each turn has a promise that nobody can catch.
+    eventTurnBatching: false,
     encoding: 'binary',
     keyEncoder,
     maxDbs: 1,
