@@ -2,14 +2,7 @@ import type { Socket } from 'node:net';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 import { FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
-import {
-  decodeMessage,
-  encodeMessage,
-  kindOfCode,
-  MESSAGES,
-  type Lane,
-  type Message,
-} from '../../core/tlv/messages.ts';
+import { decodeMessage, kindOfCode, type Lane, type Message } from '../../core/tlv/messages.ts';
 import { MalformedError } from '../../core/tlv/struct.ts';
 import type { FlushQueue } from './flush-queue.ts';
 import type { HelloBody } from './hello.ts';
