@@ -63,7 +63,7 @@ describe('the rules of examples/github', () => {
 
   describe('first-time-contributor', () => {
     const sample = parseMessage(
-      readFileSync(new URL('samples/first-time-pull-request.json', import.meta.url), 'utf8'),
+      readFileSync(new URL('samples/first-time-pull-request.ndjson', import.meta.url), 'utf8'),
     ) as Record<string, Record<string, unknown>>;
     const fired = (change: Record<string, unknown>) =>
       ruleSet.match({ ...sample, ...change }, {}).map((rule) => rule.id);

@@ -72,7 +72,7 @@ describe('the workflows of examples/github', () => {
   });
 
   it('answer a first pull request with labels, a checklist and a welcome', async () => {
-    const sample = await readFile(new URL('samples/first-time-pull-request.json', import.meta.url), 'utf8');
+    const sample = await readFile(new URL('samples/first-time-pull-request.ndjson', import.meta.url), 'utf8');
     const [triage, welcome] = await runAll(parseMessage(sample));
     expect(triage?.outputs.get('labels')).toMatchObject({ labels: ['documentation', 'bug', 'size/XS'] });
     expect(triage?.outputs.get('checklist')).toEqual({
