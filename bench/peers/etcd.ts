@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../../cli/free-ports.ts';
 import { runProgram, stopChild } from '../children.ts';
 
 const SOURCE_DIR = join(import.meta.dirname, 'etcd');
@@ -116,18 +116,4 @@ async function untilHealthy(port: number): Promise<void> {
     if (performance.now() > deadline) throw new Error(`etcd on port ${String(port)} did not become healthy`);
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
-}
-
-/** All are held open until all are known, so that none is given twice. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

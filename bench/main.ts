@@ -1,0 +1,50 @@
+/** `npm run bench`: figures beside a peer's from the same run, as a table and, with `--json`, as a file. */
+import { statfsSync } from 'node:fs';
+import { BenchRun } from './bench-run.ts';
+import { measureIngest } from './ingest.ts';
+import { parseBenchOptions, USAGE, type BenchOptions } from './options.ts';
+import { buildEtcd, type EtcdPrograms } from './peers/etcd.ts';
+import { createReport, renderTable, writeReport, type Row } from './report.ts';
+import { measureWorkflows } from './workflows.ts';
+
+const TMPFS_MAGIC = 0x01021994;
+
+async function main(options: BenchOptions): Promise<boolean> {
+  const run = new BenchRun(options);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void run.interrupt().finally(() => process.exit(1)));
+  }
+  if (statfsSync(options.dataRoot).type === TMPFS_MAGIC) {
+    run.progress(`${options.dataRoot} lies in memory, where a sync costs nothing: choose a disk with --data`);
+  }
+  const rows: Row[] = [];
+  if (options.suites.includes('ingest')) rows.push(...(await measureIngest(run, await peerPrograms(run))));
+  if (options.suites.includes('workflows')) rows.push(...(await measureWorkflows(run)));
+
+  const report = createReport(rows, run.failures.length);
+  console.log(`${renderTable(rows)}\nfsync on everywhere; ${report.machine}; commit ${report.commit}`);
+  for (const reason of run.failures) console.log(`FAILED ${reason}`);
+  if (options.jsonFile !== undefined) writeReport(options.jsonFile, report);
+  return report.ok;
+}
+
+async function peerPrograms(run: BenchRun): Promise<EtcdPrograms | undefined> {
+  if (run.options.peer === 'none') return undefined;
+  try {
+    return await buildEtcd((line) => run.progress(line));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    run.fail(`left out: etcd, which needs Go and its module proxy (--peers none measures without it): ${reason}`);
+    return undefined;
+  }
+}
+
+if (process.argv.includes('--help')) console.log(USAGE);
+else {
+  try {
+    process.exitCode = (await main(parseBenchOptions(process.argv.slice(2)))) ? 0 : 1;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
