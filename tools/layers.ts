@@ -26,8 +26,16 @@ const ROOMS: readonly Room[] = [
   { prefix: 'node/core/rules/', mayImport: ['base/', 'api/'], packages: ['re2js'] },
   { prefix: 'node/core/workflow/', mayImport: ['base/', 'api/'], packages: [] },
   {
+    // The state applies the entries of the log and keeps its records as TLV.
     prefix: 'node/core/state/',
-    mayImport: ['base/', 'api/', 'node/core/rules/', 'node/core/tlv/', 'node/core/workflow/'],
+    mayImport: [
+      'base/',
+      'api/',
+      'node/core/raft/entry.ts',
+      'node/core/rules/',
+      'node/core/tlv/',
+      'node/core/workflow/',
+    ],
     packages: [],
   },
   // The files right under node/: the loops and their ports.

@@ -85,7 +85,7 @@ describe('layerViolation()', () => {
     ['node/core/raft/raft.ts', 'node/core/tlv/struct.ts'],
     ['node/core/raft/raft.ts', 'node/io/host.ts'],
     ['node/core/raft/raft.ts', 'node:fs'],
-    ['node/core/rules/compile.ts', 'node/core/workflow/plan.ts'],
+    ['node/core/rules/rule-set.ts', 'node/core/workflow/plan.ts'],
     ['node/node.ts', 'node/io/lmdb/log.ts'],
     ['node/node.ts', 'node/main.ts'],
     ['node/io/http/server.ts', 'node/io/lmdb/log.ts'],
@@ -99,7 +99,7 @@ describe('layerViolation()', () => {
   });
 
   it.each([
-    ['node/core/state/apply.ts', 'node/core/rules/compile.ts'],
+    ['node/core/state/apply.ts', 'node/core/rules/rule-set.ts'],
     ['node/core/raft/raft.test.ts', 'node/io/host.ts'],
     ['node/node.ts', 'node/core/raft/raft.ts'],
     ['node/main.ts', 'node/io/lmdb/log.ts'],
