@@ -61,7 +61,7 @@ export class StateStore implements KeyValueReader {
 
   /**
    * Applies `writes` atomically; resolves when they are on disk and visible. The caller must not change the values afterwards.
-   * Handing over costs the loop about a microsecond a key: keep a commit below some 10,000 keys.
+   * Handing over costs the loop about 0.4 µs a key (4 ms for 10,000): keep commits small enough for that.
    * @throws StorageError (as a rejection): the disk failed, the process has to exit.
    */
   commit(writes: Writes): Promise<void> {
