@@ -188,14 +188,17 @@ function failedAttempt(server: string, error: unknown, repeatable: boolean): Att
   return { kind: 'refused', error: new CliError(EXIT.FAILURE, message) };
 }
 
+/** Read without instanceof: fetch's errors may come from another realm. */
 function networkReason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return 'no answer in time';
-  const cause: unknown = error.cause;
-  if (typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string') {
-    return cause.code;
+  if (typeof error !== 'object' || error === null) return String(error);
+  const { name, message, cause } = error as { name?: unknown; message?: unknown; cause?: unknown };
+  if (name === 'TimeoutError') return 'no answer in time';
+  if (typeof cause === 'object' && cause !== null) {
+    const { code, message: reason } = cause as { code?: unknown; message?: unknown };
+    if (typeof code === 'string') return code;
+    if (typeof reason === 'string') return reason;
   }
-  return cause instanceof Error ? cause.message : error.message;
+  return typeof message === 'string' ? message : 'unknown network error';
 }
 
 function unavailable(failures: readonly CliError[]): CliError {

@@ -1,5 +1,5 @@
-/** A moment as the REST interface gives it: milliseconds since the epoch. */
-export type Moment = number | undefined;
+/** A moment as the REST interface gives it (RFC 3339), or as the clock of this machine does (milliseconds). */
+export type Moment = string | number | undefined;
 
 /** `2026-01-13 10:25` in local time; `-` when there is none. */
 export function formatMoment(moment: Moment): string {
@@ -13,7 +13,7 @@ export function formatMoment(moment: Moment): string {
 /** The time between two moments (`12ms`, `3.4s`, `2m 05s`, `1h 02m`); `-` while one is missing. */
 export function formatDuration(from: Moment, to: Moment): string {
   if (from === undefined || to === undefined) return '-';
-  const durationMs = Math.max(0, Math.round(to - from));
+  const durationMs = Math.max(0, new Date(to).getTime() - new Date(from).getTime());
   if (durationMs < 1_000) return `${String(durationMs)}ms`;
   if (durationMs < 60_000) return `${(Math.floor(durationMs / 100) / 10).toFixed(1)}s`;
   const seconds = Math.floor(durationMs / 1_000);

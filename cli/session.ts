@@ -109,7 +109,7 @@ export class Session {
 export function baseUrl(given: string): string {
   const text = given.trim();
   const url = URL.parse(/^https?:\/\//u.test(text) ? text : `http://${text}`);
-  if (url !== null && url.hostname !== '') return url.origin;
+  if (url !== null && url.pathname === '/' && url.search === '') return url.origin;
   throw new CliError(EXIT.USAGE, `--server must be like http://host:port, not ${JSON.stringify(given)}`);
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { MessageList, MessageResource } from '../../api/rest.ts';
+import type { MessageList, MessageResource, MessageSummary } from '../../api/rest.ts';
 import { formatMoment } from '../moment.ts';
 import { formatTable, toYaml } from '../output.ts';
 import { numberIn } from '../session.ts';
@@ -34,13 +34,13 @@ export function addMessages(parent: Command, open: OpenSession): void {
     });
 }
 
-export function formatMessages(messages: readonly MessageResource[]): string {
+export function formatMessages(messages: readonly MessageSummary[]): string {
   return formatTable(
-    ['ID', 'Received', 'Event type', 'Rules', 'Instances'],
+    ['ID', 'Received', 'Event type', 'Rules'],
     messages.map((message) => {
-      const { message_id: id, received_at: receivedAt, payload, matched_rules: rules, instances } = message;
+      const { message_id: id, received_at: receivedAt, payload, matched_rules: rules } = message;
       const matched = rules.map((rule) => rule.id).join(', ');
-      return [id, formatMoment(receivedAt), eventTypeOf(payload), matched || '-', String(instances.length)];
+      return [id, formatMoment(receivedAt), eventTypeOf(payload), matched || '-'];
     }),
   );
 }
