@@ -7,7 +7,7 @@ import { nearestWord } from './nearest-word.ts';
 import { compilePattern, PATTERN_LENGTH_MAX } from './pattern.ts';
 import { compileCheck, type Check, FAULTS_MAX, quote } from './validation.ts';
 
-export const CONDITION_DEPTH_MAX = 32;
+const CONDITION_DEPTH_MAX = 32;
 /** Leaves and groups of one rule together. */
 export const RULE_CONDITIONS_MAX = 1_000;
 const LIST_VALUES_MAX = 1_000;

@@ -7,7 +7,7 @@ import { parseRule, type Rule } from './rule.ts';
 import { quote, refuseFaults } from './validation.ts';
 import { parseWorkflow, type Workflow } from './workflow.ts';
 
-export const DOCUMENTS_MAX = 10_000;
+const DOCUMENTS_MAX = 10_000;
 const API_VERSION = 'distric.io/v1alpha1';
 const WRAPPERS = ['rule', 'rules', 'workflow', 'workflows'] as const;
 /** Of the resource alone: they say which cluster it is for, not what it does. */

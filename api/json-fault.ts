@@ -140,7 +140,7 @@ class Reader {
     const [whole = ''] = raw.replace('-', '').split('.');
     // With an exponent the writer did not spell an integer out, and expects a double.
     if (/[eE]/.test(raw) || whole.length <= SAFE_DIGITS || BigInt(whole) <= INTEGER_MAX) return;
-    const reason = `${tellNumber(raw)} is beyond 2^53 and would be changed; send it as text`;
+    const reason = `${tellNumber(raw)} is beyond 2^53, where doubles skip integers; send it as text`;
     throw new Fault(this.#path, reason);
   }
 

@@ -9,7 +9,7 @@
 import { DistricError } from '../base/errors.ts';
 import { findJsonFault } from './json-fault.ts';
 
-export const JSON_DEPTH_MAX = 64;
+const JSON_DEPTH_MAX = 64;
 
 export interface JsonLimits {
   /** Lists and objects inside each other; at most 512 because the walk is recursive. */

@@ -7,7 +7,7 @@ import { compileParse, quote, refuseFaults, refuseUnbounded } from './validation
 
 export type { Condition, Group, Leaf } from './condition.ts';
 
-export const RULE_ACTIONS_MAX = 100;
+const RULE_ACTIONS_MAX = 100;
 const PRIORITY_MAX = 4_294_967_295;
 
 const ActionSchema = Type.Object(

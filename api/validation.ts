@@ -10,8 +10,9 @@ import { nearestWord } from './nearest-word.ts';
 /** More faults than these are counted, not told. */
 export const FAULTS_MAX = 20;
 /** Values (scalars, lists and objects) in one document; bounds the work on YAML aliases and on hostile input. */
-export const DOCUMENT_VALUES_MAX = 100_000;
-export const DOCUMENT_DEPTH_MAX = 64;
+const DOCUMENT_VALUES_MAX = 100_000;
+/** Room for 32 levels of conditions (two levels of JSON each) in any of the wrappers. */
+export const DOCUMENT_DEPTH_MAX = 72;
 const QUOTE_LENGTH_MAX = 60;
 /** How the document itself is called where a path would be empty. */
 const ROOT = '$';
@@ -87,7 +88,7 @@ function isPlain(value: object): boolean {
   return prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
-export function joinPath(base: string, name: string): string {
+function joinPath(base: string, name: string): string {
   return base === '' || base === ROOT ? name : `${base}.${name}`;
 }
 
@@ -100,8 +101,13 @@ export function quote(value: unknown): string {
 }
 
 function tellFaults(errors: readonly ErrorObject[], at: string, reserved: readonly string[]): FieldError[] {
-  const unions = errors.filter((error) => error.keyword === 'anyOf').map((error) => `${error.schemaPath}/`);
-  const told = errors.filter((error) => !unions.some((union) => error.schemaPath.startsWith(union)));
+  const unions = new Set(errors.filter((error) => error.keyword === 'anyOf').map((error) => `${error.schemaPath}/`));
+  const constants = new Set(errors.filter((error) => error.keyword === 'const').map((error) => error.instancePath));
+  const told = errors.filter((error) => {
+    if ([...unions].some((union) => error.schemaPath.startsWith(union))) return false;
+    // A wrong type is no news beside the one value allowed.
+    return error.keyword !== 'type' || !constants.has(error.instancePath);
+  });
   return told.slice(0, FAULTS_MAX + 1).map((error) => tellFault(error, at, reserved));
 }
 
@@ -124,7 +130,7 @@ function unknownProperty(name: string, known: readonly string[], reserved: reado
   return `unknown property ${quote(name)}${didYouMean(name, known)}`;
 }
 
-export function didYouMean(word: string, known: readonly string[]): string {
+function didYouMean(word: string, known: readonly string[]): string {
   const nearest = nearestWord(word, known);
   return nearest === undefined ? ` (known: ${known.join(', ')})` : `; did you mean ${quote(nearest)}?`;
 }

@@ -21,7 +21,7 @@ const TaskSchema = Type.Object(
   CLOSED,
 );
 
-export const WorkflowSchema = Type.Object(
+const WorkflowSchema = Type.Object(
   {
     id: IdSchema,
     version: Type.Optional(VersionSchema),
