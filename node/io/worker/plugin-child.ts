@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { writeFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../plugins/sdk.ts';
 import { ATTEMPT_STORE, BEAT_INTERVAL_MS } from './block-watch.ts';
@@ -30,14 +31,14 @@ function send(message: FromChild, sent?: () => void): void {
 }
 
 function logger(bound: Record<string, unknown>): Logger {
-  const line = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
+  const line = (level: LogLevel) => (message: unknown, fields?: Record<string, unknown>) => {
     const room = budget.take(performance.now());
     if (room === false) return;
     const dropped = room.dropped === 0 ? {} : { dropped_lines: room.dropped };
     send({
       kind: 'log',
       level,
-      message: String(message).slice(0, LOG_LINE_CHARS_MAX),
+      message: (typeof message === 'string' ? message : inspect(message)).slice(0, LOG_LINE_CHARS_MAX),
       fields: { ...plainFields(fields), ...bound, ...dropped },
     });
   };

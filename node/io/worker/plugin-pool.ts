@@ -1,9 +1,9 @@
 import { assert } from '../../../base/assert.ts';
-import type { Logger } from '../../plugins/sdk.ts';
 import { blame, type Death } from './blame.ts';
 import { LoadedPlugins } from './loaded-plugins.ts';
 import { PluginProcess } from './plugin-process.ts';
-import type { AttemptRequest, FromChild, LoadError, Outcome, PluginType } from './plugin-protocol.ts';
+import { bystander, timedOut, type PoolOptions, type PoolTask } from './pool-task.ts';
+import type { FromChild, LoadError, Outcome, PluginType } from './plugin-protocol.ts';
 import { Suspects } from './suspects.ts';
 
 /** How often resident memory and waiting times are looked at. */
@@ -15,25 +15,6 @@ const RESTART_DELAY_MS_MAX = 10_000;
 /** Between 'stop' and the kill: a little over the time that cleanup has. */
 const STOP_GRACE_MS = 2_000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
-
-export interface PoolOptions {
-  files: readonly string[];
-  reservedNames: readonly string[];
-  processes: number;
-  /** Attempts at once in one process. */
-  attemptsPerProcess: number;
-  memoryMb: number;
-  timeoutGraceMs: number;
-  startTimeoutMs: number;
-  log: Logger;
-}
-
-export interface PoolTask {
-  id: number;
-  request: AttemptRequest;
-  timeoutMs: number;
-  done: (outcome: Outcome) => void;
-}
 
 interface Job extends PoolTask {
   queuedAtMs: number;
@@ -144,9 +125,11 @@ export class PluginPool {
         process.loadingFile = message.file;
         return;
       case 'ready':
-        return this.#onReady(process, message.types, message.errors);
+        this.#onReady(process, message.types, message.errors);
+        return;
       case 'done':
-        return this.#onDone(process, message.id, message.outcome);
+        this.#onDone(process, message.id, message.outcome);
+        return;
       case 'log':
         this.#options.log[message.level](message.message, { ...message.fields, plugin_pid: process.pid });
         return;
@@ -155,7 +138,8 @@ export class PluginPool {
           plugin_pid: process.pid,
           error: message.error,
         });
-        return this.#retire(process);
+        this.#retire(process);
+        return;
     }
   }
 
@@ -235,7 +219,10 @@ export class PluginPool {
   }
 
   #stop(process: PluginProcess): void {
-    if (process.state === 'starting') return process.kill({ cause: 'exit', how: 'a kill of the pool' });
+    if (process.state === 'starting') {
+      process.kill({ cause: 'exit', how: 'a kill of the pool' });
+      return;
+    }
     process.state = 'stopping';
     process.send({ kind: 'stop' });
     setTimeout(() => process.kill({ cause: 'exit', how: 'a kill of the pool' }), STOP_GRACE_MS).unref();
@@ -325,13 +312,4 @@ export class PluginPool {
 /** A process whose main thread hangs comes last. */
 function loadOf(process: PluginProcess): number {
   return process.blockedBy === undefined ? process.running.size : Number.MAX_SAFE_INTEGER;
-}
-
-function timedOut(timeoutMs: number): Outcome {
-  return { status: 'retryable', error: `timed out after ${timeoutMs} ms` };
-}
-
-function bystander(death: Death): Outcome {
-  const why = death.cause === 'exit' ? `exited with ${death.how}` : `was killed (${death.cause})`;
-  return { status: 'lost', error: `the plugin process ${why} while this attempt ran beside others` };
 }

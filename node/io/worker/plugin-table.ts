@@ -26,7 +26,7 @@ export class PluginTable {
     if (reservedNames.includes(plugin.name)) throw new Error(`the name "${plugin.name}" belongs to a built-in plugin`);
     if (this.#entries.has(plugin.name)) throw new Error(`the name "${plugin.name}" is taken by another plugin file`);
     const validate = plugin.configSchema === undefined ? undefined : compileSchema(plugin.configSchema);
-    await within(INIT_TIMEOUT_MS, 'init', async () => plugin.init?.({ log }));
+    await within(INIT_TIMEOUT_MS, 'init', () => plugin.init?.({ log }));
     this.#entries.set(plugin.name, { plugin, validate });
   }
 
@@ -65,7 +65,7 @@ export class PluginTable {
   async close(log: Logger): Promise<void> {
     for (const { plugin } of this.#entries.values()) {
       try {
-        await within(CLEANUP_TIMEOUT_MS, 'cleanup', async () => plugin.cleanup?.());
+        await within(CLEANUP_TIMEOUT_MS, 'cleanup', () => plugin.cleanup?.());
       } catch (thrown) {
         log.warn('plugin cleanup failed', { plugin: plugin.name, error: errorText(thrown) });
       }
@@ -128,24 +128,28 @@ async function configMisfit(entry: Entry, config: Record<string, unknown>): Prom
 
 function contextOf(request: AttemptRequest, signal: AbortSignal, log: Logger): TaskContext {
   const { context: bytes } = request;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  const fields: unknown = JSON.parse(text);
+  const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  const fields: unknown = JSON.parse(json);
   if (!isRecord(fields)) throw new Error('it is not a JSON object');
   const record = (name: string): Record<string, unknown> => {
     const value = fields[name];
     return isRecord(value) ? value : {};
   };
+  const text = (name: string): string => {
+    const value = fields[name];
+    return typeof value === 'string' ? value : '';
+  };
   const message = record('message');
   return {
     input: message,
     message,
-    messageId: String(fields['message_id'] ?? ''),
+    messageId: text('message_id'),
     params: record('params'),
     config: record('config'),
     outputs: record('outputs'),
     instanceId: request.instanceId,
     taskId: request.taskId,
-    workflow: String(fields['workflow'] ?? ''),
+    workflow: text('workflow'),
     attempt: request.attempt,
     token: request.token,
     // Escaped, so that it is valid in a header whatever the task's id holds.
@@ -155,11 +159,15 @@ function contextOf(request: AttemptRequest, signal: AbortSignal, log: Logger): T
   };
 }
 
+/** Undefined for functions and symbols, which the declared type of `JSON.stringify` leaves out. */
+function toJson(value: unknown): string | undefined {
+  return JSON.stringify(value);
+}
+
 function outcomeOf(output: unknown): Outcome {
   let text: string | undefined;
   try {
-    // The type of stringify leaves out that functions and symbols give undefined.
-    text = JSON.stringify(output === undefined ? null : output) as string | undefined;
+    text = toJson(output === undefined ? null : output);
   } catch (thrown) {
     return { status: 'terminal', error: `the output is not JSON: ${errorText(thrown)}` };
   }
@@ -171,7 +179,7 @@ function outcomeOf(output: unknown): Outcome {
   return { status: 'ok', output: Buffer.from(text, 'utf8') };
 }
 
-async function within(limitMs: number, what: string, work: () => Promise<unknown>): Promise<void> {
+async function within(limitMs: number, what: string, work: () => unknown): Promise<void> {
   const { promise: overrun, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`${what} took longer than ${limitMs} ms`)), limitMs);
   try {

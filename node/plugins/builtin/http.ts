@@ -138,7 +138,9 @@ async function exchange(open: () => ClientRequest, body: Buffer | undefined): Pr
 function send(request: ClientRequest, body: Buffer | undefined): Promise<Response> {
   return new Promise((resolve, reject) => {
     request.once('error', reject);
-    request.once('response', (response) => readResponse(response).then(resolve, reject));
+    request.once('response', (response) => {
+      readResponse(response).then(resolve, reject);
+    });
     request.end(body);
   });
 }

@@ -68,11 +68,10 @@ export class NetworkGuard {
     return (hostname, options, callback) => {
       const all: LookupOptions & { all: true } = { ...options, all: true };
       resolveName(hostname, all, (error, found) => {
-        if (error !== null) return callback(error, []);
-        const permitted = found.filter(({ address }) => this.#permits(url, address));
+        const permitted = error === null ? found.filter(({ address }) => this.#permits(url, address)) : [];
         const [first] = permitted;
-        if (first === undefined) return callback(refusal(url, addressesOf(found)), []);
-        if (options.all === true) callback(null, permitted);
+        if (first === undefined) callback(error ?? refusal(url, addressesOf(found)), []);
+        else if (options.all === true) callback(null, permitted);
         else callback(null, first.address, first.family);
       });
     };

@@ -79,9 +79,9 @@ function faultText(thrown: unknown): string {
 function pad(text: string, width: number, filler = ' '): string {
   if (Math.abs(width) > PADDED_CHARS_MAX)
     throw new Error(`$pad: width ${width} is over the limit of ${PADDED_CHARS_MAX}`);
-  const missing = Math.trunc(Math.abs(width)) - [...text].length;
+  const missing = Math.trunc(Math.abs(width)) - Array.from(text).length;
   if (missing <= 0) return text;
-  const chars = filler === '' ? [' '] : [...filler];
+  const chars = filler === '' ? [' '] : Array.from(filler);
   const padding = Array.from({ length: missing }, (_, i) => chars[i % chars.length]).join('');
   return width > 0 ? text + padding : padding + text;
 }
