@@ -16,7 +16,7 @@ interface SeenRequest {
 /** Answers the next request instead of the resource. `cut` closes the connection without an answer. */
 type Disturbance = { status: number; code: string; detail: string } | { raw: string; status: number } | 'cut';
 
-export const INSTANCE: InstanceResource = {
+const INSTANCE: InstanceResource = {
   id: 'wf-abc123',
   workflow: 'fraud-check',
   revision: 2,

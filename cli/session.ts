@@ -34,7 +34,7 @@ export function addGlobalOptions(program: Command): void {
 }
 
 /** For options that may be given several times. */
-export function collect(value: string, previous: string[] | undefined): string[] {
+function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), ...value.split(',').filter((part) => part !== '')];
 }
 
@@ -106,7 +106,7 @@ export class Session {
 }
 
 /** `host:port` and `http://host:port/` are the same server. */
-export function baseUrl(given: string): string {
+function baseUrl(given: string): string {
   const text = given.trim();
   const url = URL.parse(/^https?:\/\//u.test(text) ? text : `http://${text}`);
   if (url !== null && url.pathname === '/' && url.search === '') return url.origin;

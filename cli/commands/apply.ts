@@ -95,7 +95,7 @@ async function getIfThere(client: RestClient, path: string): Promise<unknown> {
 }
 
 /** Both are in canonical form, so equal meaning is equal content; key order does not count. */
-export function compare(wanted: object, there: unknown): Change['action'] {
+function compare(wanted: object, there: unknown): Change['action'] {
   if (typeof there !== 'object' || there === null) return 'created';
   const known = Object.fromEntries(Object.entries(there).filter(([key]) => key in wanted || !ADDED_KEYS.has(key)));
   // Through JSON, so that an undefined key equals a missing one.

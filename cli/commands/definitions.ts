@@ -33,7 +33,7 @@ export function addDefinitions(parent: Command, open: OpenSession): void {
     });
 }
 
-export function formatDefinitions({ workflows }: DefinitionList): string {
+function formatDefinitions({ workflows }: DefinitionList): string {
   return formatTable(
     ['ID', 'Version', 'Revision', 'Tasks', 'Waiting for types'],
     workflows.map((workflow) => {

@@ -72,7 +72,7 @@ export function noteNextPage(session: Session, cursor: string | undefined): void
   if (cursor !== undefined && session.options.output === 'table') session.note(`more: --cursor ${cursor}`);
 }
 
-export function formatInstances({ instances }: InstanceList, paint: Paint): string {
+function formatInstances({ instances }: InstanceList, paint: Paint): string {
   return formatTable(
     ['Workflow ID', 'Started', 'Tasks (Running/Total)', 'Status', 'Workflow', 'Took'],
     instances.map((instance) => [
@@ -87,7 +87,7 @@ export function formatInstances({ instances }: InstanceList, paint: Paint): stri
 }
 
 /** `nowMs` ends the duration of what still runs. */
-export function formatInstance(instance: InstanceResource, paint: Paint, nowMs: number): string {
+function formatInstance(instance: InstanceResource, paint: Paint, nowMs: number): string {
   const lines = [
     `Instance: ${singleLine(instance.id)}`,
     `Workflow: ${singleLine(instance.workflow)}, revision ${String(instance.revision)}`,

@@ -89,7 +89,7 @@ const TONES: Readonly<Record<string, Tone>> = { error: 'bad', fatal: 'bad', warn
 const LEFT_OUT = new Set(['ts', 'time', 'level', 'component', 'msg', 'pid', 'hostname', 'node', 'node_id', 'nodeId']);
 
 /** One JSON log line for people: `coordinator-1  10:25:01.123  info  raft: became leader  term=3`. */
-export function formatLogLine(id: string, line: string, paint: Paint): string {
+function formatLogLine(id: string, line: string, paint: Paint): string {
   const entry = parseEntry(line);
   const prefix = paint('dim', id);
   if (entry === undefined) return `${prefix}  ${singleLine(line, LINE_CHARS_MAX)}`;

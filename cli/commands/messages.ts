@@ -34,7 +34,7 @@ export function addMessages(parent: Command, open: OpenSession): void {
     });
 }
 
-export function formatMessages(messages: readonly MessageSummary[]): string {
+function formatMessages(messages: readonly MessageSummary[]): string {
   return formatTable(
     ['ID', 'Received', 'Event type', 'Rules'],
     messages.map((message) => {

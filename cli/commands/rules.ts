@@ -61,7 +61,7 @@ export async function deleteAll(session: Session, kind: string, base: string, id
   if (session.options.output !== 'table') session.print({ deleted: ids }, () => '');
 }
 
-export function formatRules({ rules }: RuleList): string {
+function formatRules({ rules }: RuleList): string {
   const rows = [...rules].sort((a, b) => numberOf(b['priority']) - numberOf(a['priority']));
   return formatTable(
     ['ID', 'Version', 'Priority', 'Enabled', 'Workflows'],

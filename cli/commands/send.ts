@@ -81,7 +81,7 @@ async function readInput(input: string, io: Io): Promise<string> {
 }
 
 /** The text as it is, so that the server judges it, unless an event type has to go in. */
-export function withEventType(text: string, eventType: string | undefined): string {
+function withEventType(text: string, eventType: string | undefined): string {
   if (eventType === undefined) return text;
   const value = parseJson(text);
   const add = (message: unknown, place: string): unknown => {
@@ -124,7 +124,7 @@ async function sendBatch(client: RestClient, lines: readonly string[], before: B
 }
 
 /** Lines in groups that fit a request; empty lines are left out. */
-export function* batches(lines: Iterable<string>, eventType: string | undefined): Generator<string[]> {
+function* batches(lines: Iterable<string>, eventType: string | undefined): Generator<string[]> {
   let batch: string[] = [];
   let chars = 0;
   let number = 0;
@@ -152,7 +152,7 @@ function lineWithEventType(line: string, eventType: string | undefined, number: 
   }
 }
 
-export function formatReceipt(receipt: AcceptedMessage): string {
+function formatReceipt(receipt: AcceptedMessage): string {
   const { workflows_triggered: workflows, instances } = receipt;
   const lines = [`message/${receipt.message_id} ${receipt.status}${receipt.duplicate ? ' (duplicate)' : ''}`];
   workflows.forEach((workflow, index) => {
@@ -162,7 +162,7 @@ export function formatReceipt(receipt: AcceptedMessage): string {
   return lines.join('\n');
 }
 
-export function formatBatch(result: BatchResult): string {
+function formatBatch(result: BatchResult): string {
   const rejected = rejectedItems(result).flatMap(({ index, status, code, detail, errors }) => [
     `item ${String(index)} ${status}: ${code}: ${singleLine(detail)}`,
     ...errors.map(({ field, reason }) => `  ${singleLine(field)}: ${singleLine(reason)}`),

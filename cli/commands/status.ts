@@ -32,7 +32,7 @@ async function showStatus(session: Session, stale: boolean): Promise<void> {
   session.print(status, () => formatStatus(status, session.paint));
 }
 
-export function formatStatus(status: ClusterStatus, paint: Paint): string {
+function formatStatus(status: ClusterStatus, paint: Paint): string {
   const state = (text: string): Cell => ({ text, finish: (clean) => paint(stateTone(text), clean) });
   const coordinators = formatTable(
     ['Coordinator', 'State', 'Address', 'REST', 'Match index', 'Lag'],
