@@ -122,8 +122,10 @@ describe('PeerNet against wrong and hostile peers', () => {
     const trickle = setInterval(() => {
       if (at < greeting.length - 1) socket.write(greeting.subarray(at, ++at));
     }, 10);
+    closeLater(() => {
+      clearInterval(trickle);
+    });
     await readAll(socket);
-    clearInterval(trickle);
     expect(n1.count('tcp hello_timeout')).toBe(1);
   });
 

@@ -6,7 +6,19 @@ import { decodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
 import { parseAddress } from './address.ts';
 import type { TestNode } from './test-node.ts';
-import { closeAll, closeLater, frame, hello, node, pair, propose, raw, readAll, readIndex } from './test-peers.ts';
+import {
+  closeAll,
+  closed,
+  closeLater,
+  frame,
+  hello,
+  node,
+  pair,
+  propose,
+  raw,
+  readAll,
+  readIndex,
+} from './test-peers.ts';
 
 afterEach(closeAll);
 
@@ -176,7 +188,7 @@ describe('PeerNet', () => {
     const bulk = await raw(address);
     bulk.write(frame(hello('n2', 'bulk')));
     await n1.until(() => n1.peers.has('n2'));
-    const controlClosed = once(control, 'close');
+    const controlClosed = closed(control);
     control.resume();
     bulk.destroy();
     await n1.until(() => !n1.peers.has('n2'));
@@ -234,14 +246,14 @@ describe('PeerNet', () => {
   it('keeps an idle link alive, and drops one that is silent', async () => {
     const limits = { keepAliveMs: { control: 20, bulk: 20 }, idleMsMax: { control: 200, bulk: 200 } };
     const [coordinator, worker] = await pair({ limits });
-    const silent: Promise<unknown>[] = [];
+    const silent: Promise<void>[] = [];
     const listening = node('n3', { limits });
     const target = await listening.listen();
     for (const lane of ['control', 'bulk']) {
       const socket = await raw(target);
       socket.write(frame(hello('mute', lane)));
       socket.resume();
-      silent.push(once(socket, 'close'));
+      silent.push(closed(socket));
     }
     await Promise.all(silent);
     expect(listening.events).toEqual(['up mute', 'down mute: idle_timeout']);

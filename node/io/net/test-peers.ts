@@ -41,6 +41,15 @@ export function hello(nodeId: string, lane: string, clusterName = 'test', role =
   return { kind: 'HELLO', body: { nodeId, role, clusterName, lane, features: [] } };
 }
 
+/** Resolves once the socket is closed, by a reset too. */
+export function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('close', () => {
+      resolve();
+    });
+  });
+}
+
 /** All messages until the other side closes. */
 export async function readAll(socket: Socket): Promise<Message[]> {
   const reader = new FrameReader(nodeHost);
@@ -51,7 +60,7 @@ export async function readAll(socket: Socket): Promise<Message[]> {
       if (message !== undefined) messages.push(message);
     });
   });
-  await once(socket, 'close');
+  await closed(socket);
   return messages;
 }
 

@@ -1,0 +1,403 @@
+/**
+ * The ingress: messages are matched against this node's copy of the catalog and sent to the core in batches; what the
+ * core could not take (no leader, an older catalog) is sent again until it is, or until the deadline.
+ * Talks to the core only by the messages of ports.ts, so it can run on a thread of its own.
+ *
+ * Invariants
+ * 1. Each `done` is called exactly once.
+ * 2. "Refused" is answered only when no attempt can have been kept; else the outcome is unknown (504).
+ * 3. A batch that is sent again carries the same message ids: the state keeps each id once.
+ */
+import { type Rule } from '../api/rule.ts';
+import { assert } from '../base/assert.ts';
+import { DistricError } from '../base/errors.ts';
+import type { Host } from '../base/host.ts';
+import type { Random } from '../base/random.ts';
+import { compileRules, type RuleSet } from './core/rules/rule-set.ts';
+import { CancelInstance, COMMAND, DeleteDocument, MessageBatch, MessageItem, PutDocument } from './core/state/commands.ts';
+import { errorOf, type ItemResult, type ProposalResult } from './core/state/outcomes.ts';
+import { encode } from './core/tlv/struct.ts';
+import type { CoordinatorMetrics } from './metrics.ts';
+import type { Input, Now, Reply } from './ports.ts';
+import type { Query } from './core/state/query.ts';
+import type {
+  Command,
+  CommandOutcome,
+  Consistency,
+  Gateway,
+  IncomingItem,
+  ItemOutcome,
+  QueryOutcome,
+} from './requests.ts';
+import { UuidSource } from './uuid.ts';
+
+/** Bytes and messages of one batch: an entry of the log stays below 1 MiB unless a single message is larger. */
+export const BATCH_BYTES_MAX = 512 * 1024;
+export const BATCH_ITEMS_MAX = 4_096;
+/** Messages taken in and not yet answered. */
+export const UNANSWERED_ITEMS_MAX = 200_000;
+export const UNANSWERED_BYTES_MAX = 256 * 1024 * 1024;
+/** A message that could not be committed by then is answered 503 or 504. */
+export const SUBMIT_DEADLINE_MS = 10_000;
+/** Between two tries of a batch that was refused for now. */
+export const RETRY_MS = 20;
+
+const RETRIED = new Set(['NO_LEADER', 'BOOTSTRAPPING', 'CATALOG_STALE']);
+const NO_INSTANCES: string[] = [];
+
+interface Request {
+  outcomes: (ItemOutcome | undefined)[];
+  missing: number;
+  done: (outcomes: readonly ItemOutcome[]) => void;
+}
+
+interface QueuedItem {
+  request: Request;
+  position: number;
+  id: string;
+  receivedAt: number;
+  incoming: IncomingItem;
+  scope: string;
+  deadlineMs: number;
+}
+
+interface Batch {
+  items: QueuedItem[];
+  bytes: number;
+  maybeKept: boolean;
+}
+
+interface PendingCommand {
+  commandKind: number;
+  command: Uint8Array;
+  done: (outcome: CommandOutcome) => void;
+  deadlineMs: number;
+}
+
+export interface IngressParts {
+  host: Host;
+  random: Random;
+  metrics: CoordinatorMetrics;
+  toCore: (input: Input) => void;
+  clock: () => Now;
+}
+
+export class Ingress implements Gateway {
+  readonly #parts: IngressParts;
+  readonly #ids: UuidSource;
+  #rules: RuleSet = compileRules([]);
+  /** -1 until the core has told the catalog: nothing is evaluated before. */
+  #catalogVersion = -1;
+  #queue: QueuedItem[] = [];
+  #unansweredItems = 0;
+  #unansweredBytes = 0;
+  #requestId = 0;
+  #batches = new Map<number, Batch>();
+  #commands = new Map<number, PendingCommand>();
+  #queries = new Map<number, (outcome: QueryOutcome) => void>();
+  #retries: { dueMs: number; batch?: Batch; command?: PendingCommand; why: DistricError }[] = [];
+  #closed = false;
+
+  constructor(parts: IngressParts) {
+    this.#parts = parts;
+    this.#ids = new UuidSource(parts.random);
+  }
+
+  /** Requests taken in and not yet answered. */
+  get unanswered(): number {
+    return this.#unansweredItems + this.#commands.size + this.#queries.size;
+  }
+
+  // ---- Gateway -------------------------------------------------------------------------------------------------------
+
+  submit(items: readonly IncomingItem[], scope: string, done: (outcomes: readonly ItemOutcome[]) => void): void {
+    this.#parts.metrics.messagesReceived(items.length);
+    const refusal = this.#refusalOf(items.length);
+    if (refusal !== undefined) {
+      this.#parts.metrics.messagesRefused(refusal.code, items.length);
+      done(items.map(() => ({ error: refusal })));
+      return;
+    }
+    const now = this.#parts.clock();
+    const request: Request = { outcomes: new Array<undefined>(items.length), missing: items.length, done };
+    if (items.length === 0) {
+      done([]);
+      return;
+    }
+    this.#unansweredItems += items.length;
+    items.forEach((incoming, position) => {
+      this.#unansweredBytes += incoming.payload.length;
+      this.#queue.push({
+        request,
+        position,
+        id: this.#ids.next(now.wallMs),
+        receivedAt: now.wallMs,
+        incoming,
+        scope,
+        deadlineMs: now.monotonicMs + SUBMIT_DEADLINE_MS,
+      });
+    });
+  }
+
+  #refusalOf(count: number): DistricError | undefined {
+    if (this.#closed) return new DistricError('SHUTTING_DOWN', 'this coordinator is shutting down');
+    if (this.#unansweredItems + count > UNANSWERED_ITEMS_MAX || this.#unansweredBytes > UNANSWERED_BYTES_MAX) {
+      return new DistricError('QUEUE_FULL', 'more messages wait for an answer than this coordinator holds');
+    }
+    return undefined;
+  }
+
+  command(command: Command, done: (outcome: CommandOutcome) => void): void {
+    if (this.#closed) {
+      done({ error: new DistricError('SHUTTING_DOWN', 'this coordinator is shutting down') });
+      return;
+    }
+    const { commandKind, bytes } = this.#encodeCommand(command);
+    const deadlineMs = this.#parts.clock().monotonicMs + SUBMIT_DEADLINE_MS;
+    this.#sendCommand({ commandKind, command: bytes, done, deadlineMs });
+  }
+
+  query(query: Query, consistency: Consistency, done: (outcome: QueryOutcome) => void): void {
+    this.#requestId++;
+    this.#queries.set(this.#requestId, done);
+    this.#parts.toCore({ kind: 'query', requestId: this.#requestId, query, consistency });
+  }
+
+  #encodeCommand(command: Command): { commandKind: number; bytes: Uint8Array } {
+    const { host } = this.#parts;
+    switch (command.kind) {
+      case 'putRule': {
+        const body = { mode: command.mode, document: JSON.stringify(command.rule) };
+        return { commandKind: COMMAND.putRule, bytes: encode(host, PutDocument, body) };
+      }
+      case 'putWorkflow': {
+        const body = { mode: command.mode, document: JSON.stringify(command.workflow) };
+        return { commandKind: COMMAND.putWorkflow, bytes: encode(host, PutDocument, body) };
+      }
+      case 'deleteRule':
+        return { commandKind: COMMAND.deleteRule, bytes: encode(host, DeleteDocument, { id: command.id }) };
+      case 'deleteWorkflow':
+        return { commandKind: COMMAND.deleteWorkflow, bytes: encode(host, DeleteDocument, { id: command.id }) };
+      case 'cancelInstance':
+        return { commandKind: COMMAND.cancelInstance, bytes: encode(host, CancelInstance, { id: command.id }) };
+    }
+  }
+
+  // ---- to the core -----------------------------------------------------------------------------------------------------
+
+  /** Once per turn of the loop: sends what has gathered, and again what is due again. */
+  flush(): void {
+    if (this.#retries.length > 0) this.#retryDue();
+    if (this.#queue.length === 0 || this.#catalogVersion < 0) {
+      this.#giveUpQueued();
+      return;
+    }
+    const queue = this.#queue;
+    this.#queue = [];
+    let items: QueuedItem[] = [];
+    let bytes = 0;
+    for (const item of queue) {
+      if (items.length > 0 && (bytes + item.incoming.payload.length > BATCH_BYTES_MAX || items.length >= BATCH_ITEMS_MAX)) {
+        this.#sendBatch({ items, bytes, maybeKept: false });
+        items = [];
+        bytes = 0;
+      }
+      items.push(item);
+      bytes += item.incoming.payload.length;
+    }
+    this.#sendBatch({ items, bytes, maybeKept: false });
+  }
+
+  #sendBatch(batch: Batch): void {
+    const { host, metrics, clock } = this.#parts;
+    const startedMs = clock().monotonicMs;
+    const matches = batch.items.map(({ incoming }) => this.#match(incoming));
+    metrics.ruleEvaluation(batch.items.length, (clock().monotonicMs - startedMs) / 1_000);
+    const items = batch.items.map((item, i) => encode(host, MessageItem, encodable(item, matches[i] ?? [])));
+    const command = encode(host, MessageBatch, { catalogVersion: this.#catalogVersion, items });
+    this.#requestId++;
+    this.#batches.set(this.#requestId, batch);
+    this.#parts.toCore({
+      kind: 'propose',
+      requestId: this.#requestId,
+      commandKind: COMMAND.messages,
+      command,
+      catalogVersion: this.#catalogVersion,
+    });
+  }
+
+  #match({ value, source, headers }: IncomingItem): string[] {
+    const envelope = { ...(source === undefined ? {} : { source }), ...(headers === undefined ? {} : { headers }) };
+    const rules = this.#rules.match(value, envelope);
+    return rules.length === 0 ? NO_INSTANCES : rules.map(({ id, version }) => `${id}@${String(version)}`);
+  }
+
+  #sendCommand(pending: PendingCommand): void {
+    this.#requestId++;
+    this.#commands.set(this.#requestId, pending);
+    const { commandKind, command } = pending;
+    this.#parts.toCore({ kind: 'propose', requestId: this.#requestId, commandKind, command });
+  }
+
+  #retryDue(): void {
+    const { monotonicMs } = this.#parts.clock();
+    const due = this.#retries.filter(({ dueMs }) => dueMs <= monotonicMs);
+    if (due.length === 0) return;
+    this.#retries = this.#retries.filter(({ dueMs }) => dueMs > monotonicMs);
+    for (const { batch, command } of due) {
+      if (batch !== undefined) this.#sendBatch(batch);
+      if (command !== undefined) this.#sendCommand(command);
+    }
+  }
+
+  #giveUpQueued(): void {
+    if (this.#queue.length === 0) return;
+    const { monotonicMs } = this.#parts.clock();
+    const error = new DistricError('NO_LEADER', 'this coordinator has not joined its cluster yet');
+    const waiting = this.#queue;
+    this.#queue = [];
+    for (const item of waiting) {
+      if (item.deadlineMs > monotonicMs) this.#queue.push(item);
+      else this.#settle(item, { error });
+    }
+  }
+
+  // ---- from the core ---------------------------------------------------------------------------------------------------
+
+  onReply(reply: Reply): void {
+    switch (reply.kind) {
+      case 'catalog':
+        this.#setCatalog(reply.version, reply.rules);
+        break;
+      case 'answered': {
+        const done = this.#queries.get(reply.requestId);
+        this.#queries.delete(reply.requestId);
+        done?.(reply.outcome);
+        break;
+      }
+      case 'proposed': {
+        const batch = this.#batches.get(reply.requestId);
+        this.#batches.delete(reply.requestId);
+        if (batch !== undefined) this.#onBatchResult(batch, reply.result);
+        const command = this.#commands.get(reply.requestId);
+        this.#commands.delete(reply.requestId);
+        if (command !== undefined) this.#onCommandResult(command, reply.result);
+        break;
+      }
+    }
+  }
+
+  #setCatalog(version: number, rules: readonly Rule[]): void {
+    this.#rules = compileRules(rules);
+    this.#catalogVersion = version;
+  }
+
+  #onBatchResult(batch: Batch, result: ProposalResult | undefined): void {
+    if (result === undefined) {
+      batch.maybeKept = true;
+      this.#retryBatch(batch, new DistricError('NO_LEADER', 'the leader was lost before it answered'));
+    } else if (result.errorCode === undefined) {
+      this.#acceptBatch(batch, result.items);
+    } else {
+      const error = errorOf(result.errorCode, result.errorText ?? '', result.errorFields);
+      if (RETRIED.has(error.code)) this.#retryBatch(batch, error);
+      else this.#refuseBatch(batch.items, error, batch.maybeKept);
+    }
+  }
+
+  #retryBatch(batch: Batch, why: DistricError): void {
+    const { monotonicMs } = this.#parts.clock();
+    const late = batch.items.filter(({ deadlineMs }) => deadlineMs <= monotonicMs);
+    if (late.length > 0 || this.#closed) {
+      const given = this.#closed ? batch.items : late;
+      this.#refuseBatch(given, why, batch.maybeKept);
+      batch.items = batch.items.filter((item) => !given.includes(item));
+    }
+    if (batch.items.length > 0) this.#retries.push({ dueMs: monotonicMs + RETRY_MS, batch, why });
+  }
+
+  #acceptBatch(batch: Batch, results: readonly ItemResult[]): void {
+    let accepted = 0;
+    batch.items.forEach((item, i) => {
+      const result = results[i];
+      if (result?.errorCode !== undefined) {
+        this.#parts.metrics.messagesRefused(result.errorCode, 1);
+        this.#settle(item, { error: errorOf(result.errorCode, result.errorText ?? '') });
+        return;
+      }
+      accepted++;
+      const started = result?.started ?? [];
+      this.#settle(item, {
+        accepted: {
+          messageId: result?.messageId ?? item.id,
+          workflowsTriggered: started.length === 0 ? NO_INSTANCES : started.map(({ workflow }) => workflow),
+          instances: started.length === 0 ? NO_INSTANCES : started.map(({ id }) => id),
+          duplicate: result?.duplicate ?? false,
+        },
+      });
+    });
+    this.#parts.metrics.messagesAccepted(accepted);
+  }
+
+  #refuseBatch(items: readonly QueuedItem[], why: DistricError, maybeKept: boolean): void {
+    const error = maybeKept
+      ? new DistricError('OUTCOME_UNKNOWN', `${why.message}; whether the message was kept is not known: send it again`)
+      : why;
+    this.#parts.metrics.messagesRefused(error.code, items.length);
+    for (const item of items) this.#settle(item, { error });
+  }
+
+  #settle({ request, position, incoming }: QueuedItem, outcome: ItemOutcome): void {
+    assert(request.outcomes[position] === undefined, 'an item is answered once');
+    request.outcomes[position] = outcome;
+    request.missing--;
+    this.#unansweredItems--;
+    this.#unansweredBytes -= incoming.payload.length;
+    if (request.missing === 0) request.done(request.outcomes as ItemOutcome[]);
+  }
+
+  #onCommandResult(pending: PendingCommand, result: ProposalResult | undefined): void {
+    if (result === undefined) {
+      // Not sent again: a second "create" of what was kept would be refused as a duplicate of itself.
+      const text = 'the leader was lost before it answered; whether the change was made is not known';
+      pending.done({ error: new DistricError('OUTCOME_UNKNOWN', text) });
+      return;
+    }
+    if (result.errorCode === undefined) {
+      const { resource } = result;
+      pending.done({ result: resource === undefined ? null : (JSON.parse(resource) as unknown) });
+      return;
+    }
+    const error = errorOf(result.errorCode, result.errorText ?? '', result.errorFields);
+    const { monotonicMs } = this.#parts.clock();
+    if (!RETRIED.has(error.code) || pending.deadlineMs <= monotonicMs || this.#closed) {
+      pending.done({ error });
+      return;
+    }
+    this.#retries.push({ dueMs: monotonicMs + RETRY_MS, command: pending, why: error });
+  }
+
+  /** No new requests; what is waiting to be sent again is given up. */
+  close(): void {
+    this.#closed = true;
+    const waiting = this.#retries;
+    this.#retries = [];
+    for (const { batch, command, why } of waiting) {
+      if (batch !== undefined) this.#refuseBatch(batch.items, why, batch.maybeKept);
+      command?.done({ error: why });
+    }
+  }
+}
+
+function encodable(item: QueuedItem, matched: readonly string[]): MessageItem {
+  const { source, headers, idempotencyKey, payload } = item.incoming;
+  return {
+    id: item.id,
+    receivedAt: item.receivedAt,
+    payload,
+    matched,
+    ...(idempotencyKey === undefined ? {} : { scopedKey: `${item.scope}/${idempotencyKey}` }),
+    ...(source === undefined ? {} : { source }),
+    ...(headers === undefined ? {} : { headers: JSON.stringify(headers) }),
+  };
+}

@@ -1,0 +1,478 @@
+/**
+ * THE loop of a coordinator: an input changes the cores, `turn()` lets everything follow that can. Every hop of a
+ * message is a line here: proposed -> appended -> flushed on a majority -> applied -> assigned -> reported -> applied.
+ *
+ * It is synchronous and knows no clock, socket or file: the simulator runs this very code.
+ *
+ * Invariants
+ * 1. The ingress is answered only after the entry is committed and applied here (leader) or there (forwarded).
+ * 2. A leader proposes nothing before the empty entry of its term is applied: until then it may not know what is committed.
+ * 3. Attempts are pushed only after their assignment is applied locally.
+ */
+import type { Host } from '../base/host.ts';
+import type { Random } from '../base/random.ts';
+import { ClusterClock } from './cluster-clock.ts';
+import type { LogReader } from './core/raft/log-reader.ts';
+import { Raft, type RaftBoot, type RaftConfig, type RaftRole } from './core/raft/raft.ts';
+import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
+import { StateMachine } from './core/state/machine.ts';
+import { ProposalResult } from './core/state/outcomes.ts';
+import type { KeyValueReader } from './core/state/store.ts';
+import { Views } from './core/state/views.ts';
+import type { Body, Message } from './core/tlv/messages.ts';
+import { decode, encode, type Struct } from './core/tlv/struct.ts';
+import type { CoordinatorMetrics } from './metrics.ts';
+import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
+import { FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import { Reads } from './reads.ts';
+import { clusterStatus, type StatusSource } from './status.ts';
+import { TaskDesk } from './task-desk.ts';
+
+/** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
+export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
+/** The state is committed to its store when this much is pending or this much time has passed. */
+export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
+export const STATE_COMMIT_MS = 250;
+/** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
+export const CUT_ENTRIES_TRIGGER = 10_000;
+export const CUT_ENTRIES_KEPT = 2_000;
+/** State hashes are compared at every multiple of this index. */
+export const HASH_INTERVAL = 128;
+const HASHES_KEPT = 64;
+
+export interface CoordinatorConfig {
+  raft: RaftConfig;
+  clusterName: string;
+  /** Proposed as the cluster's id if this node is the first leader ever. */
+  newClusterId: string;
+  /** Addresses of all voters, for the status. */
+  coordinators: readonly { id: string; address: string; httpAddress?: string | undefined }[];
+  /** Running instances; over it messages are refused with QUEUE_FULL. */
+  activeInstancesMax: number;
+  /** A worker whose connection is gone this long has lost its attempts. */
+  workerLossMs: number;
+}
+
+export interface CoordinatorParts {
+  host: Host;
+  ports: CoordinatorPorts;
+  metrics: CoordinatorMetrics;
+  random: Random;
+  log: LogReader;
+  store: KeyValueReader;
+  boot: Omit<RaftBoot, 'appliedIndex'>;
+}
+
+export class Coordinator {
+  readonly #config: CoordinatorConfig;
+  readonly #host: Host;
+  readonly #ports: CoordinatorPorts;
+  readonly #metrics: CoordinatorMetrics;
+  readonly raft: Raft;
+  readonly state: StateMachine;
+  readonly #proposals = new Proposals();
+  readonly #reads: Reads;
+  readonly #desk: TaskDesk;
+  readonly #views: Views;
+  readonly #clock = new ClusterClock();
+  readonly #peersUp = new Set<string>();
+  #now: Now;
+  #role: RaftRole = 'follower';
+  #term = 0;
+  #leaderId: string | undefined;
+  #advancing = false;
+  #bootstrapping = false;
+  #catalogSent = -1;
+  #stateCommitDueMs = 0;
+  #durableAppliedIndex: number;
+  #committingIndex = 0;
+  #hashes = new Map<number, number>();
+  #halted = false;
+
+  constructor(config: CoordinatorConfig, parts: CoordinatorParts, now: Now) {
+    this.#config = config;
+    this.#host = parts.host;
+    this.#ports = parts.ports;
+    this.#metrics = parts.metrics;
+    this.#now = now;
+    this.state = new StateMachine(parts.host, parts.store);
+    this.#durableAppliedIndex = this.state.appliedIndex;
+    const boot = { ...parts.boot, appliedIndex: this.state.appliedIndex };
+    this.raft = new Raft(parts.host, config.raft, boot, parts.log, parts.random, now.monotonicMs);
+    this.#term = this.raft.term;
+    this.#views = new Views(parts.host, this.state);
+    this.#reads = new Reads(parts.ports, this.state, (query) =>
+      query.kind === 'clusterStatus' ? clusterStatus(this.#statusSource()) : this.#views.answer(query),
+    );
+    this.#desk = new TaskDesk(
+      {
+        host: parts.host,
+        ports: parts.ports,
+        metrics: parts.metrics,
+        state: this.state,
+        propose: (kind, struct, body, applied) => this.#proposeOwn(kind, struct, body, applied),
+      },
+      config.workerLossMs,
+    );
+  }
+
+  /** True while this node leads and may take proposals. */
+  get serving(): boolean {
+    return this.#isServing();
+  }
+
+  get leaderId(): string | undefined {
+    return this.raft.leaderId;
+  }
+
+  /** Ids of connected workers. */
+  get connectedWorkers(): ReadonlySet<string> {
+    return this.#desk.connected;
+  }
+
+  /** Takes one input in; nothing leaves before `turn()`. */
+  step(input: Input, now: Now): void {
+    this.#now = now;
+    switch (input.kind) {
+      case 'tick':
+        this.raft.tick(now.monotonicMs);
+        break;
+      case 'message':
+        this.#onMessage(input.from, input.message);
+        break;
+      case 'peerUp':
+        if (input.role === 'worker') this.#desk.workerUp(input.peer, this.raft.leaderId);
+        else {
+          this.#peersUp.add(input.peer);
+          this.raft.peerUp(input.peer);
+        }
+        break;
+      case 'peerDown':
+        if (input.role === 'worker') this.#desk.workerDown(input.peer, now.monotonicMs);
+        else this.#onPeerDown(input.peer);
+        break;
+      case 'persisted':
+        this.raft.persisted(input.sequence);
+        break;
+      case 'stateCommitted':
+        this.state.committed();
+        this.#durableAppliedIndex = this.#committingIndex;
+        this.#cutLog();
+        break;
+      case 'propose':
+        this.#propose(input);
+        break;
+      case 'query':
+        this.#reads.ask(input, now.monotonicMs);
+        break;
+    }
+  }
+
+  /** Lets everything follow from the inputs so far. True: there is more to do, call again soon. */
+  turn(now: Now): boolean {
+    if (this.#halted) return false;
+    this.#now = now;
+    this.#watchLeadership();
+    this.#applyCommitted();
+    this.#reads.serve(this.raft, now.monotonicMs);
+    if (this.#isServing()) this.#lead();
+    this.#flush();
+    this.#commitState();
+    return this.raft.commitIndex > this.state.appliedIndex;
+  }
+
+  // ---- inputs --------------------------------------------------------------------------------------------------------
+
+  #onMessage(from: string, message: Message): void {
+    switch (message.kind) {
+      case 'REQUEST_VOTE':
+      case 'REQUEST_VOTE_RESPONSE':
+      case 'PRE_VOTE':
+      case 'PRE_VOTE_RESPONSE':
+      case 'APPEND_ENTRIES':
+        this.raft.receive(from, message, this.#now.monotonicMs);
+        break;
+      case 'APPEND_ENTRIES_RESPONSE':
+        this.raft.receive(from, message, this.#now.monotonicMs);
+        this.#compareHash(from, message.body);
+        break;
+      case 'FORWARD_PROPOSE':
+        this.#onForwarded(from, message.body);
+        break;
+      case 'FORWARD_RESULT':
+        if (this.#proposals.answered(message.body.requestId)) {
+          const result = decode(this.#host, ProposalResult, message.body.result);
+          this.#ports.reply({ kind: 'proposed', requestId: message.body.requestId, result });
+        }
+        break;
+      case 'READ_INDEX':
+        this.#reads.askedByPeer(from, message.body.requestId);
+        break;
+      case 'READ_INDEX_RESPONSE':
+        this.#reads.peerAnswered(message.body);
+        break;
+      case 'WORKER_HELLO':
+      case 'WORKER_DRAIN':
+      case 'TASK_RESULT':
+        this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
+        break;
+      default:
+        this.#ports.log.warn({ component: 'node', from, message: message.kind }, 'message is not for a coordinator');
+    }
+  }
+
+  #onPeerDown(peer: string): void {
+    this.#peersUp.delete(peer);
+    // Answers that were on their way from a leader we lost touch with may never come.
+    if (peer === this.raft.leaderId) this.#abandonForwarded(undefined);
+    this.#reads.leaderLost(peer);
+  }
+
+  #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
+    this.#append(body.commandKind, body.command, body.catalogVersion, {
+      kind: 'peer',
+      peer: from,
+      requestId: body.requestId,
+    });
+  }
+
+  #propose(proposal: Proposal): void {
+    const { requestId, commandKind, command, catalogVersion } = proposal;
+    const leader = this.raft.leaderId;
+    if (leader === this.#config.raft.nodeId) {
+      this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
+      return;
+    }
+    const body = { requestId, commandKind, command, ...(catalogVersion === undefined ? {} : { catalogVersion }) };
+    const full = this.#proposals.forwardedCount >= FORWARDED_MAX;
+    if (leader === undefined || full || !this.#ports.send(leader, { kind: 'FORWARD_PROPOSE', body })) {
+      const result = full
+        ? refusal('QUEUE_FULL', 'too many requests wait for the leader')
+        : refusal('NO_LEADER', leader === undefined ? 'no leader is known' : `the leader ${leader} is out of reach`);
+      this.#ports.reply({ kind: 'proposed', requestId, result });
+      return;
+    }
+    this.#proposals.forwarded(requestId, leader);
+  }
+
+  // ---- leading -------------------------------------------------------------------------------------------------------
+
+  #isServing(): boolean {
+    return this.raft.role === 'leader' && this.state.appliedIndex >= this.raft.termStartIndex;
+  }
+
+  #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
+    const reason = this.#refusalOf(commandKind, catalogVersion);
+    if (reason !== undefined) {
+      this.#answer(origin, reason);
+      return;
+    }
+    this.#appendEntry(commandKind, command, origin);
+  }
+
+  /** Why the leader will not append this; nothing is kept then. */
+  #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
+    if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
+    if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
+    if (this.#proposals.unappliedBytes >= UNAPPLIED_BYTES_MAX) {
+      return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
+    }
+    if (commandKind !== COMMAND.messages) return undefined;
+    if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
+      return refusal('CATALOG_STALE', `the catalog is at version ${String(this.state.catalog.version)} or about to change`);
+    }
+    if (this.state.instances.active.size >= this.#config.activeInstancesMax) {
+      const max = String(this.#config.activeInstancesMax);
+      return refusal('QUEUE_FULL', `${max} instances are running, the limit: workers do not keep up`);
+    }
+    return undefined;
+  }
+
+  #appendEntry(kind: number, command: Uint8Array, origin: Origin): void {
+    const { wallMs, monotonicMs } = this.#now;
+    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
+    const index = this.raft.propose(kind, command, Math.max(timeMs, this.raft.log.lastTimeMs), wallMs);
+    this.#proposals.appended(index, {
+      term: this.raft.term,
+      origin,
+      bytes: command.length,
+      catalogChange: kind === COMMAND.putRule || kind === COMMAND.deleteRule,
+      appendedMs: monotonicMs,
+    });
+  }
+
+  /** The loop's own proposal; `applied` is called when its place in the log is taken, by it or by another entry. */
+  #proposeOwn<T>(kind: number, struct: Struct<T>, body: T, applied: () => void): void {
+    this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
+  }
+
+  #lead(): void {
+    if (this.state.clusterId === '') {
+      if (!this.#bootstrapping) {
+        this.#bootstrapping = true;
+        const { newClusterId: clusterId, clusterName } = this.#config;
+        this.#proposeOwn(COMMAND.bootstrap, Bootstrap, { clusterId, clusterName }, () => (this.#bootstrapping = false));
+      }
+      return;
+    }
+    const { wallMs, monotonicMs } = this.#now;
+    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
+    if (!this.#advancing && this.state.nextDueMs() <= timeMs) {
+      this.#advancing = true;
+      this.#proposeOwn(COMMAND.advanceTime, AdvanceTime, {}, () => (this.#advancing = false));
+    }
+    this.#desk.lead(monotonicMs);
+  }
+
+  #watchLeadership(): void {
+    const { role, term, leaderId } = this.raft;
+    if (role !== this.#role || term !== this.#term) {
+      this.#metrics.raftState(role, term);
+      if (role === 'leader') {
+        this.#clock.start(this.raft.log.lastTimeMs, this.#now.monotonicMs, this.#now.wallMs);
+        this.#advancing = false;
+        this.#bootstrapping = false;
+        this.#desk.beginTerm(this.#now.monotonicMs);
+        this.#ports.log.info({ component: 'raft', term }, 'leader elected: this node');
+      }
+      if (this.#role === 'leader' && role !== 'leader') {
+        this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
+      }
+      this.#role = role;
+      this.#term = term;
+    }
+    if (leaderId === this.#leaderId) return;
+    this.#leaderId = leaderId;
+    if (leaderId !== undefined) {
+      this.#metrics.leaderChanged();
+      if (role !== 'leader') this.#ports.log.info({ component: 'raft', term, leader: leaderId }, 'following');
+    }
+    this.#abandonForwarded(leaderId);
+    this.#reads.leaderChanged(leaderId);
+    this.#desk.tellLeader(leaderId);
+  }
+
+  /** Forwarded to a leader that is none any more: may be kept, may not. */
+  #abandonForwarded(leaderId: string | undefined): void {
+    for (const requestId of this.#proposals.abandoned(leaderId)) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: undefined });
+    }
+  }
+
+  // ---- applying ------------------------------------------------------------------------------------------------------
+
+  #applyCommitted(): void {
+    if (this.raft.commitIndex > this.state.appliedIndex) {
+      for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
+        const { result, events } = this.state.apply(entry);
+        if (entry.index % HASH_INTERVAL === 0) this.#rememberHash(entry.index);
+        const proposal = this.#proposals.applied(entry.index, entry.term);
+        if (proposal !== undefined) {
+          this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
+          this.#answer(proposal.origin, proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'));
+        }
+        for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
+      }
+      this.raft.log.shrink(this.state.appliedIndex);
+      const { log, commitIndex } = this.raft;
+      this.#metrics.raftProgress(log.lastIndex, commitIndex, this.state.appliedIndex, log.firstIndex);
+    }
+    if (this.state.catalog.version !== this.#catalogSent) {
+      this.#catalogSent = this.state.catalog.version;
+      const rules = [...this.state.catalog.rules.values()].map(({ document }) => document);
+      this.#ports.reply({ kind: 'catalog', version: this.state.catalog.version, rules });
+    }
+  }
+
+  #answer(origin: Origin, result: ProposalResult): void {
+    switch (origin.kind) {
+      case 'ingress':
+        this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result });
+        break;
+      case 'peer': {
+        const body = { requestId: origin.requestId, result: encode(this.#host, ProposalResult, result) };
+        this.#ports.send(origin.peer, { kind: 'FORWARD_RESULT', body });
+        break;
+      }
+      case 'loop':
+        origin.applied();
+        break;
+    }
+  }
+
+  // ---- effects -------------------------------------------------------------------------------------------------------
+
+  #flush(): void {
+    this.#reads.startRound(this.raft);
+    const { messages, write, reads } = this.raft.output();
+    if (write !== undefined) this.#ports.persist(write);
+    for (const { to, message } of messages) {
+      if (message.kind === 'APPEND_ENTRIES_RESPONSE') this.#stamp(message.body);
+      this.#ports.send(to, message);
+    }
+    for (const { ticket, index } of reads) this.#reads.roundDone(ticket, index);
+    if (reads.length > 0) this.#reads.serve(this.raft, this.#now.monotonicMs);
+  }
+
+  /** A follower's answer tells its clock and its latest state hash. */
+  #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
+    body.wallMs = this.#now.wallMs;
+    const hashIndex = this.state.appliedIndex - (this.state.appliedIndex % HASH_INTERVAL);
+    body.hashIndex = this.#hashes.has(hashIndex) ? hashIndex : 0;
+    body.stateHash = this.#hashes.get(hashIndex) ?? 0;
+  }
+
+  #rememberHash(index: number): void {
+    this.#hashes.set(index, this.state.hash);
+    if (this.#hashes.size > HASHES_KEPT) this.#hashes.delete(index - HASHES_KEPT * HASH_INTERVAL);
+  }
+
+  #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
+    const own = this.#hashes.get(body.hashIndex);
+    if (body.hashIndex === 0 || own === undefined || own === body.stateHash) return;
+    this.#metrics.stateHashMismatch();
+    this.#ports.log.error(
+      { component: 'state', peer: from, index: body.hashIndex, own, theirs: body.stateHash },
+      'state hashes differ at the same index: a replica has diverged',
+    );
+  }
+
+  #commitState(): void {
+    if (this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
+    const due = this.#now.monotonicMs >= this.#stateCommitDueMs || this.state.pendingBytes >= STATE_COMMIT_BYTES;
+    if (!due) return;
+    this.#stateCommitDueMs = this.#now.monotonicMs + STATE_COMMIT_MS;
+    this.#committingIndex = this.state.appliedIndex;
+    this.#ports.commitState(this.state.takeWrites());
+  }
+
+  #cutLog(): void {
+    const { firstIndex } = this.raft.log;
+    const upTo = Math.min(this.#durableAppliedIndex, this.raft.safeCutIndex) - CUT_ENTRIES_KEPT;
+    if (upTo - firstIndex >= CUT_ENTRIES_TRIGGER - CUT_ENTRIES_KEPT) this.raft.cut(upTo);
+  }
+
+  /** Commits what is applied, for a shutdown: true when there was something to wait for. */
+  commitNow(): boolean {
+    this.#stateCommitDueMs = 0;
+    this.#commitState();
+    return this.state.committing;
+  }
+
+  #statusSource(): StatusSource {
+    return {
+      nodeId: this.#config.raft.nodeId,
+      clusterName: this.#config.clusterName,
+      coordinators: this.#config.coordinators,
+      raft: this.raft,
+      state: this.state,
+      desk: this.#desk,
+      peersUp: this.#peersUp,
+    };
+  }
+
+  /** After a failed write or a broken invariant nothing more may leave this node. */
+  halt(): void {
+    this.#halted = true;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Proposals on their way: those this leader appended (until applied), and those a follower forwarded (until answered).
+ *
+ * Invariants
+ * 1. Every proposal is answered exactly once: with its result as applied, as refused, or as unknown.
+ * 2. An entry of another term at a proposal's index means the proposal is gone for good: refused, nothing was kept.
+ */
+import { DistricError, type ErrorCode } from '../base/errors.ts';
+import type { ProposalResult } from './core/state/outcomes.ts';
+import { refused } from './core/state/outcomes.ts';
+
+/** Bytes of commands appended and not yet applied; over it new ones are refused with QUEUE_FULL. */
+export const UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024;
+/** Proposals forwarded to the leader and not yet answered. */
+export const FORWARDED_MAX = 10_000;
+
+/** Where the answer goes: to this node's ingress, to a peer that forwarded, or nowhere (the loop's own proposals). */
+export type Origin =
+  | { kind: 'ingress'; requestId: number }
+  | { kind: 'peer'; peer: string; requestId: number }
+  | { kind: 'loop'; applied: () => void };
+
+interface Appended {
+  term: number;
+  origin: Origin;
+  bytes: number;
+  catalogChange: boolean;
+  appendedMs: number;
+}
+
+export class Proposals {
+  #appended = new Map<number, Appended>();
+  #forwarded = new Map<number, string>();
+  unappliedBytes = 0;
+  /** Changes of rules under way: a batch cannot know the catalog it will meet. */
+  catalogChanges = 0;
+
+  appended(index: number, proposal: Appended): void {
+    this.#appended.set(index, proposal);
+    this.unappliedBytes += proposal.bytes;
+    if (proposal.catalogChange) this.catalogChanges++;
+  }
+
+  /** The proposal whose place the applied entry takes, if this node made one; `kept`: it is that very entry. */
+  applied(index: number, term: number): { origin: Origin; kept: boolean; appendedMs: number } | undefined {
+    const proposal = this.#appended.get(index);
+    if (proposal === undefined) return undefined;
+    this.#appended.delete(index);
+    this.unappliedBytes -= proposal.bytes;
+    if (proposal.catalogChange) this.catalogChanges--;
+    return { origin: proposal.origin, kept: proposal.term === term, appendedMs: proposal.appendedMs };
+  }
+
+  forwarded(requestId: number, to: string): void {
+    this.#forwarded.set(requestId, to);
+  }
+
+  get forwardedCount(): number {
+    return this.#forwarded.size;
+  }
+
+  /** True when this answer was waited for. */
+  answered(requestId: number): boolean {
+    return this.#forwarded.delete(requestId);
+  }
+
+  /** Request ids forwarded to anybody but `leader`: their answers may never come. */
+  abandoned(leader: string | undefined): number[] {
+    const ids: number[] = [];
+    for (const [requestId, to] of this.#forwarded) if (to !== leader) ids.push(requestId);
+    for (const id of ids) this.#forwarded.delete(id);
+    return ids;
+  }
+}
+
+export function refusal(code: ErrorCode, text: string): ProposalResult {
+  return refused(new DistricError(code, text));
+}

@@ -1,0 +1,65 @@
+/** `GET /api/v1/cluster/status`: the seed's shape and more, from what this coordinator knows. */
+import type { Raft } from './core/raft/raft.ts';
+import type { StateMachine } from './core/state/machine.ts';
+import type { TaskDesk } from './task-desk.ts';
+
+export interface StatusSource {
+  nodeId: string;
+  clusterName: string;
+  coordinators: readonly { id: string; address: string; httpAddress?: string | undefined }[];
+  raft: Raft;
+  state: StateMachine;
+  desk: TaskDesk;
+  peersUp: ReadonlySet<string>;
+}
+
+export function clusterStatus(source: StatusSource): unknown {
+  const { raft, state, desk } = source;
+  return {
+    cluster: source.clusterName,
+    cluster_id: state.clusterId,
+    answered_by: source.nodeId,
+    leader: raft.leaderId ?? null,
+    term: raft.term,
+    commit_index: raft.commitIndex,
+    applied_index: state.appliedIndex,
+    catalog_version: state.catalog.version,
+    coordinators: source.coordinators.map(({ id, address, httpAddress }) => {
+      const matchIndex = raft.role === 'leader' ? raft.matchIndexOf(id) : undefined;
+      return {
+        id,
+        state: coordinatorState(source, id),
+        address,
+        ...(httpAddress === undefined ? {} : { http_address: httpAddress }),
+        ...(matchIndex === undefined
+          ? {}
+          : { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) }),
+      };
+    }),
+    workers: [...state.workers.workers.values()].map((worker) => {
+      const running = raft.role === 'leader' ? desk.load(worker) : (state.instances.running.get(worker.session)?.size ?? 0);
+      const missing = raft.role === 'leader' && !desk.connected.has(worker.id);
+      return {
+        id: worker.id,
+        address: worker.address,
+        load: Math.round((100 * running) / worker.capacity) / 100,
+        status: missing ? 'suspected' : worker.draining ? 'draining' : 'alive',
+        running,
+        capacity: worker.capacity,
+        types: worker.types,
+      };
+    }),
+    counts: {
+      messages: state.messages.count,
+      instances_active: state.instances.active.size,
+      tasks_ready: state.instances.readyCount,
+      tasks_running: state.instances.runningCount,
+    },
+  };
+}
+
+function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): string {
+  if (id === nodeId) return raft.role;
+  if (raft.role === 'leader' ? !raft.peerActive(id) : !peersUp.has(id)) return 'unreachable';
+  return id === raft.leaderId ? 'leader' : 'follower';
+}

@@ -1,0 +1,335 @@
+/**
+ * The leader's dealings with workers: sessions, assignments, results, losses. A follower only keeps track of who is
+ * connected, and tells workers who leads.
+ *
+ * Invariants
+ * 1. A worker is acknowledged a result only after the entry that carries it is applied.
+ * 2. An attempt that a worker does not know of is pushed again; the fencing token makes a second copy harmless.
+ */
+import type { Host } from '../base/host.ts';
+import { taskAssignment } from './core/state/attempt-context.ts';
+import { Assign, COMMAND, DrainWorker, LoseWorker, RegisterWorker, Results } from './core/state/commands.ts';
+import type { StateEvent } from './core/state/events.ts';
+import type { StateMachine } from './core/state/machine.ts';
+import type { Worker } from './core/state/worker-table.ts';
+import type { AttemptKey, ResultItem } from './core/tlv/messages.ts';
+import type { Body, Message } from './core/tlv/messages.ts';
+import type { Infer, Struct } from './core/tlv/struct.ts';
+import { Dispatcher } from './dispatcher.ts';
+import type { CoordinatorMetrics } from './metrics.ts';
+import type { CoordinatorPorts, Now } from './ports.ts';
+
+/** A task's output, in bytes of JSON; over it the attempt fails for good. */
+export const OUTPUT_BYTES_MAX = 256 * 1024;
+/** Results carried by one entry: by count and by bytes, so that entries stay below 1 MiB. */
+const RESULTS_PER_ENTRY_MAX = 1_000;
+const RESULT_BYTES_PER_ENTRY = 512 * 1024;
+
+type Result = Infer<typeof ResultItem>;
+
+interface DeskParts {
+  host: Host;
+  ports: CoordinatorPorts;
+  metrics: CoordinatorMetrics;
+  state: StateMachine;
+  propose: <T>(kind: number, struct: Struct<T>, body: T, applied: () => void) => void;
+}
+
+function attemptKey({ instanceId, taskId, token }: Infer<typeof AttemptKey>): string {
+  return `${instanceId}/${taskId}#${String(token)}`;
+}
+
+export class TaskDesk {
+  readonly #parts: DeskParts;
+  readonly #workerLossMs: number;
+  readonly #dispatcher: Dispatcher;
+  readonly connected = new Set<string>();
+  /** Workers registered in the state but not connected: since when, on the monotonic clock. */
+  #missingSinceMs = new Map<string, number>();
+  #hellos = new Map<string, Body<'WORKER_HELLO'>>();
+  #registering = new Set<string>();
+  #losing = new Set<string>();
+  /** Results not yet in an entry. */
+  #results: Result[] = [];
+  /** Results in the log or about to be: who waits for the acknowledgement. */
+  #reporters = new Map<string, string>();
+  /** Attempts that could not be sent (yet): position by instance, per worker. */
+  #unsent = new Map<string, { instanceId: string; position: number }[]>();
+  #acks = new Map<string, Body<'TASK_STATUS'>['acks'][number][]>();
+  #cancels = new Map<string, Infer<typeof AttemptKey>[]>();
+
+  constructor(parts: DeskParts, workerLossMs: number) {
+    this.#parts = parts;
+    this.#workerLossMs = workerLossMs;
+    this.#dispatcher = new Dispatcher(parts.state);
+  }
+
+  load(worker: Worker): number {
+    return this.#dispatcher.load(worker);
+  }
+
+  // ---- connections -----------------------------------------------------------------------------------------------
+
+  workerUp(workerId: string, leaderId: string | undefined): void {
+    this.connected.add(workerId);
+    this.#missingSinceMs.delete(workerId);
+    this.#welcome(workerId, '', false, leaderId);
+  }
+
+  workerDown(workerId: string, nowMs: number): void {
+    this.connected.delete(workerId);
+    this.#hellos.delete(workerId);
+    this.#unsent.delete(workerId);
+    this.#missingSinceMs.set(workerId, nowMs);
+  }
+
+  tellLeader(leaderId: string | undefined): void {
+    for (const workerId of this.connected) this.#welcome(workerId, '', false, leaderId);
+  }
+
+  /** A new term of this leader: what was under way belongs to the past, and every worker gets its time to come back. */
+  beginTerm(nowMs: number): void {
+    this.#dispatcher.reset();
+    this.#registering.clear();
+    this.#losing.clear();
+    this.#results = [];
+    this.#reporters.clear();
+    this.#unsent.clear();
+    this.#hellos.clear();
+    this.#missingSinceMs.clear();
+    for (const id of this.#parts.state.workers.workers.keys()) {
+      if (!this.connected.has(id)) this.#missingSinceMs.set(id, nowMs);
+    }
+  }
+
+  #welcome(workerId: string, session: string, registered: boolean, leaderId: string | undefined): void {
+    this.#parts.ports.send(workerId, { kind: 'WORKER_WELCOME', body: { session, registered, leaderId: leaderId ?? '' } });
+  }
+
+  // ---- messages --------------------------------------------------------------------------------------------------
+
+  receive(
+    from: string,
+    message: Extract<Message, { kind: 'WORKER_HELLO' | 'WORKER_DRAIN' | 'TASK_RESULT' }>,
+    serving: boolean,
+    leaderId: string | undefined,
+  ): void {
+    // Not the leader: the worker keeps what it has and tells the next one.
+    if (!serving) {
+      this.#welcome(from, '', false, leaderId);
+      return;
+    }
+    switch (message.kind) {
+      case 'WORKER_HELLO':
+        this.#onHello(from, message.body);
+        break;
+      case 'WORKER_DRAIN':
+        this.#onDrain(from, message.body);
+        break;
+      case 'TASK_RESULT':
+        for (const result of message.body.results) this.#onResult(from, result);
+        break;
+    }
+  }
+
+  #onHello(from: string, hello: Body<'WORKER_HELLO'>): void {
+    if (hello.workerId !== from) return;
+    this.#hellos.set(from, hello);
+    const known = this.#parts.state.workers.workers.get(from);
+    if (known?.session === hello.session && !known.draining) {
+      this.#reconcile(from, hello);
+      return;
+    }
+    if (this.#registering.has(from)) return;
+    this.#registering.add(from);
+    const { workerId, session, capacity, address, types } = hello;
+    const body = { workerId, session, capacity: Math.max(1, capacity), address, types };
+    this.#parts.propose(COMMAND.registerWorker, RegisterWorker, body, () => this.#registering.delete(from));
+  }
+
+  /** The worker is registered: push again whatever the state says it runs and it does not know of. */
+  #reconcile(workerId: string, hello: Body<'WORKER_HELLO'>): void {
+    this.#welcome(workerId, hello.session, true, undefined);
+    const has = new Set(hello.attempts.map(attemptKey));
+    const { running, active } = this.#parts.state.instances;
+    for (const { instanceId, position, taskId } of running.get(hello.session)?.values() ?? []) {
+      const token = active.get(instanceId)?.tasks[position]?.token ?? 0;
+      if (!has.has(attemptKey({ instanceId, taskId, token }))) this.#push(workerId, instanceId, position);
+    }
+    if (hello.draining) this.#onDrain(workerId, { session: hello.session, leaving: false });
+  }
+
+  #onDrain(from: string, { session, leaving }: Body<'WORKER_DRAIN'>): void {
+    const worker = this.#parts.state.workers.workers.get(from);
+    if (worker?.session !== session) return;
+    if (leaving) this.#lose(worker, 'it left');
+    else if (!worker.draining) {
+      this.#parts.propose(COMMAND.drainWorker, DrainWorker, { workerId: from, session }, () => undefined);
+    }
+  }
+
+  #onResult(from: string, result: Result): void {
+    const key = attemptKey(result);
+    // Reported again before the first report was applied: one entry is enough.
+    if (this.#reporters.has(key)) return;
+    this.#reporters.set(key, from);
+    const tooLarge = result.output !== undefined && result.output.length > OUTPUT_BYTES_MAX;
+    const error = `the output is over its limit of ${String(OUTPUT_BYTES_MAX)} bytes`;
+    const { instanceId, taskId, token } = result;
+    this.#results.push(tooLarge ? { instanceId, taskId, token, status: 'terminal', error } : result);
+  }
+
+  // ---- once a turn, while leading --------------------------------------------------------------------------------
+
+  lead(nowMs: number): void {
+    this.#proposeResults();
+    this.#proposeLosses(nowMs);
+    const assigned = this.#dispatcher.choose(({ id, session }) => this.#hellos.get(id)?.session === session);
+    if (assigned.length > 0) {
+      this.#parts.propose(COMMAND.assign, Assign, { assignments: assigned }, () => this.#dispatcher.settled(assigned));
+    }
+    this.#sendUnsent();
+    this.#flushNotices();
+  }
+
+  #proposeResults(): void {
+    while (this.#results.length > 0) {
+      const batch: Result[] = [];
+      let bytes = 0;
+      for (const result of this.#results) {
+        bytes += (result.output?.length ?? 0) + (result.error?.length ?? 0);
+        if (batch.length > 0 && (bytes > RESULT_BYTES_PER_ENTRY || batch.length >= RESULTS_PER_ENTRY_MAX)) break;
+        batch.push(result);
+      }
+      this.#results.splice(0, batch.length);
+      this.#parts.propose(COMMAND.results, Results, { results: batch }, () => {
+        for (const result of batch) this.#reporters.delete(attemptKey(result));
+      });
+    }
+  }
+
+  #proposeLosses(nowMs: number): void {
+    for (const [workerId, sinceMs] of this.#missingSinceMs) {
+      if (nowMs - sinceMs < this.#workerLossMs) continue;
+      const worker = this.#parts.state.workers.workers.get(workerId);
+      this.#missingSinceMs.delete(workerId);
+      if (worker !== undefined) this.#lose(worker, `no connection for ${String(this.#workerLossMs)} ms`);
+    }
+  }
+
+  #lose(worker: Worker, reason: string): void {
+    const { id: workerId, session } = worker;
+    if (this.#losing.has(session)) return;
+    this.#losing.add(session);
+    this.#parts.propose(COMMAND.loseWorker, LoseWorker, { workerId, session, reason }, () => this.#losing.delete(session));
+  }
+
+  #push(workerId: string, instanceId: string, position: number): void {
+    const body = taskAssignment(this.#parts.host, this.#parts.state, instanceId, position);
+    if (body === undefined) return;
+    if (this.#parts.ports.send(workerId, { kind: 'TASK_ASSIGN', body })) return;
+    const unsent = this.#unsent.get(workerId) ?? [];
+    unsent.push({ instanceId, position });
+    this.#unsent.set(workerId, unsent);
+  }
+
+  #sendUnsent(): void {
+    for (const [workerId, attempts] of this.#unsent) {
+      this.#unsent.delete(workerId);
+      if (!this.connected.has(workerId)) continue;
+      for (const { instanceId, position } of attempts) this.#push(workerId, instanceId, position);
+    }
+  }
+
+  #flushNotices(): void {
+    for (const [workerId, acks] of this.#acks) this.#parts.ports.send(workerId, { kind: 'TASK_STATUS', body: { acks } });
+    for (const [workerId, attempts] of this.#cancels) {
+      this.#parts.ports.send(workerId, { kind: 'TASK_CANCEL', body: { attempts } });
+    }
+    this.#acks.clear();
+    this.#cancels.clear();
+  }
+
+  // ---- what applying made happen -----------------------------------------------------------------------------------
+
+  onEvent(event: StateEvent, leading: boolean, now: Now): void {
+    if (!leading) return;
+    const { metrics, state } = this.#parts;
+    switch (event.kind) {
+      case 'attemptStarted': {
+        const task = state.instances.active.get(event.instanceId)?.tasks[event.position];
+        if (task !== undefined) metrics.taskAssigned(Math.max(0, task.startedAt - task.readyAt) / 1_000);
+        metrics.tasksRunning(event.workerId, this.#runningOf(event.workerId));
+        this.#push(event.workerId, event.instanceId, event.position);
+        break;
+      }
+      case 'attemptCancelled':
+        this.#onCancelled(event);
+        break;
+      case 'resultJudged':
+        this.#onJudged(event);
+        break;
+      case 'workerRegistered': {
+        const hello = this.#hellos.get(event.workerId);
+        if (hello?.session === event.session) this.#reconcile(event.workerId, hello);
+        break;
+      }
+      case 'workerLost':
+        metrics.tasksRunning(event.workerId, 0);
+        this.#hellos.delete(event.workerId);
+        this.#parts.ports.log.warn({ component: 'workers', worker: event.workerId, reason: event.reason }, 'worker lost');
+        // Still connected, so it is alive after all: it may register again.
+        if (this.connected.has(event.workerId)) this.#welcome(event.workerId, '', false, undefined);
+        break;
+      case 'taskEnded':
+        metrics.taskEnded(event.type, event.status);
+        break;
+      case 'taskRetried':
+        metrics.taskRetried(event.type);
+        break;
+      case 'taskRedispatched':
+        metrics.taskRedispatched(event.type);
+        break;
+      case 'instanceStarted':
+        metrics.instanceStarted(event.workflow);
+        break;
+      case 'instanceEnded': {
+        const { workflow, status, createdMs } = event.instance;
+        metrics.instanceEnded(workflow, status, (event.timeMs - createdMs) / 1_000);
+        break;
+      }
+      case 'catalogChanged':
+        this.#parts.ports.log.info({ component: 'catalog', version: state.catalog.version, at: now.wallMs }, 'catalog changed');
+        break;
+    }
+    metrics.tasksReady(state.instances.readyCount);
+    metrics.instancesActive(state.instances.active.size);
+  }
+
+  #runningOf(workerId: string): number {
+    const { workers, instances } = this.#parts.state;
+    const session = workers.workers.get(workerId)?.session;
+    return session === undefined ? 0 : (instances.running.get(session)?.size ?? 0);
+  }
+
+  #onCancelled(event: Extract<StateEvent, { kind: 'attemptCancelled' }>): void {
+    for (const worker of this.#parts.state.workers.workers.values()) {
+      if (worker.session !== event.session) continue;
+      const { instanceId, taskId, token } = event;
+      const cancels = this.#cancels.get(worker.id) ?? [];
+      cancels.push({ instanceId, taskId, token });
+      this.#cancels.set(worker.id, cancels);
+    }
+  }
+
+  #onJudged(event: Extract<StateEvent, { kind: 'resultJudged' }>): void {
+    const { instanceId, taskId, token, accepted } = event;
+    if (!accepted) this.#parts.metrics.resultStale();
+    const workerId = this.#reporters.get(attemptKey(event));
+    if (workerId === undefined) return;
+    this.#parts.metrics.tasksRunning(workerId, this.#runningOf(workerId));
+    const acks = this.#acks.get(workerId) ?? [];
+    acks.push({ instanceId, taskId, token, accepted });
+    this.#acks.set(workerId, acks);
+  }
+}

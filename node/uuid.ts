@@ -1,0 +1,33 @@
+import type { Random } from '../base/random.ts';
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0');
+}
+
+/**
+ * A UUIDv7 (RFC 9562 §5.7) for `wallMs` (ms since the epoch). Within one ms, and while the wall clock stands still or
+ * goes back, ids of one source keep rising: the 12 bits after the time count, and carry into it (§6.2, method 1).
+ */
+export class UuidSource {
+  readonly #random: Random;
+  #lastMs = 0;
+  #counter = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  next(wallMs: number): string {
+    if (wallMs > this.#lastMs) {
+      this.#lastMs = wallMs;
+      this.#counter = this.#random.uint32() & 0x7ff;
+    } else if (++this.#counter > 0xfff) {
+      this.#lastMs++;
+      this.#counter = 0;
+    }
+    const time = hex(this.#lastMs, 12);
+    const variant = hex(0x8000 | (this.#random.uint32() & 0x3fff), 4);
+    const tail = hex(this.#random.uint32(), 8) + hex(this.#random.uint32() & 0xffff, 4);
+    return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(this.#counter, 3)}-${variant}-${tail}`;
+  }
+}

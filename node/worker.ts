@@ -1,0 +1,258 @@
+/**
+ * The loop of a worker: registers with the leader, runs the attempts it is given, reports until acknowledged.
+ * Synchronous and pure like the coordinator's loop; the plugin host is its driver.
+ *
+ * Invariants
+ * 1. A finished attempt is kept and reported, to whoever leads, until a leader has acknowledged it.
+ * 2. An attempt (instance, task, token) is started once, however often it is pushed.
+ * 3. Of one task only the attempt with the highest token runs on.
+ */
+import type { Infer } from './core/tlv/struct.ts';
+import type { AttemptKey, Body, Message, PluginTypeInfo, ResultItem } from './core/tlv/messages.ts';
+import type { WorkerMetrics } from './metrics.ts';
+import type { LoopLog, Now } from './ports.ts';
+
+/** Registration is tried again after this. */
+export const HELLO_RETRY_MS = 1_000;
+/** A report without acknowledgement is sent again after this. */
+export const REPORT_RETRY_MS = 3_000;
+/** Attempts held at once, running or waiting for their acknowledgement, per slot. */
+const ATTEMPTS_PER_SLOT_MAX = 64;
+
+export interface WorkerConfig {
+  workerId: string;
+  /** New at each start of the process. */
+  session: string;
+  capacity: number;
+  address: string;
+  types: readonly Infer<typeof PluginTypeInfo>[];
+}
+
+export interface WorkerPorts {
+  send(to: string, message: Message): boolean;
+  /** Starts the attempt; its end comes back as a 'finished' input. */
+  run(assignment: Body<'TASK_ASSIGN'>): void;
+  cancel(attempt: Infer<typeof AttemptKey>): void;
+  log: LoopLog;
+}
+
+export type WorkerInput =
+  | { kind: 'tick' }
+  | { kind: 'message'; from: string; message: Message }
+  | { kind: 'peerUp'; peer: string }
+  | { kind: 'peerDown'; peer: string }
+  | { kind: 'finished'; result: Infer<typeof ResultItem> }
+  /** No new tasks from now on; `left` is true once everything is reported. */
+  | { kind: 'drain' };
+
+interface Attempt {
+  key: Infer<typeof AttemptKey>;
+  type: string;
+  startedMs: number;
+  /** Set once it is finished. */
+  result: Infer<typeof ResultItem> | undefined;
+  reportedMs: number;
+}
+
+function textKey({ instanceId, taskId, token }: Infer<typeof AttemptKey>): string {
+  return `${instanceId}/${taskId}#${String(token)}`;
+}
+
+export class WorkerNode {
+  readonly #config: WorkerConfig;
+  readonly #ports: WorkerPorts;
+  readonly #metrics: WorkerMetrics;
+  readonly #connected = new Set<string>();
+  readonly #attempts = new Map<string, Attempt>();
+  #leaderId: string | undefined;
+  #registered = false;
+  #helloDueMs = 0;
+  #draining = false;
+  #drainSent = false;
+  #leavingSent = false;
+  #nowMs = 0;
+
+  constructor(config: WorkerConfig, ports: WorkerPorts, metrics: WorkerMetrics) {
+    this.#config = config;
+    this.#ports = ports;
+    this.#metrics = metrics;
+  }
+
+  /** The leader this worker is registered with. */
+  get registeredWith(): string | undefined {
+    return this.#registered ? this.#leaderId : undefined;
+  }
+
+  get running(): number {
+    let running = 0;
+    for (const { result } of this.#attempts.values()) if (result === undefined) running++;
+    return running;
+  }
+
+  /** Draining, nothing runs, and everything is acknowledged and said. */
+  get left(): boolean {
+    return this.#draining && this.#attempts.size === 0 && (this.#leavingSent || !this.#registered);
+  }
+
+  step(input: WorkerInput, now: Now): void {
+    this.#nowMs = now.monotonicMs;
+    switch (input.kind) {
+      case 'tick':
+        break;
+      case 'peerUp':
+        this.#connected.add(input.peer);
+        break;
+      case 'peerDown':
+        this.#connected.delete(input.peer);
+        if (input.peer === this.#leaderId) this.#forgetLeader();
+        break;
+      case 'message':
+        this.#onMessage(input.from, input.message);
+        break;
+      case 'finished':
+        this.#onFinished(input.result);
+        break;
+      case 'drain':
+        this.#draining = true;
+        break;
+    }
+  }
+
+  /** Sends what is due: registration, reports, the drain notice. */
+  turn(now: Now): void {
+    this.#nowMs = now.monotonicMs;
+    if (!this.#registered) {
+      this.#register();
+      return;
+    }
+    this.#report();
+    if (this.#draining) this.#sayDrain();
+  }
+
+  #forgetLeader(): void {
+    this.#leaderId = undefined;
+    this.#registered = false;
+    this.#drainSent = false;
+    this.#metrics.connected(null);
+  }
+
+  #onMessage(from: string, message: Message): void {
+    switch (message.kind) {
+      case 'WORKER_WELCOME':
+        this.#onWelcome(from, message.body);
+        break;
+      case 'TASK_ASSIGN':
+        this.#onAssign(message.body);
+        break;
+      case 'TASK_CANCEL':
+        for (const key of message.body.attempts) this.#cancel(key);
+        break;
+      case 'TASK_STATUS':
+        for (const ack of message.body.acks) this.#onAcknowledged(ack);
+        break;
+      default:
+        this.#ports.log.warn({ component: 'worker', from, message: message.kind }, 'message is not for a worker');
+    }
+  }
+
+  #onWelcome(from: string, { session, registered, leaderId }: Body<'WORKER_WELCOME'>): void {
+    if (registered) {
+      if (session !== this.#config.session) return;
+      this.#leaderId = from;
+      this.#registered = true;
+      this.#metrics.connected(from);
+      this.#ports.log.info({ component: 'worker', leader: from }, 'registered');
+      // A leader that registers us may be new: it has not seen the reports the last one did not acknowledge.
+      for (const attempt of this.#attempts.values()) attempt.reportedMs = -Infinity;
+      return;
+    }
+    // Told by the leader itself that it does not know us (any more), or by another coordinator who leads.
+    if (leaderId === '' && from !== this.#leaderId) return;
+    const leader = leaderId === '' ? from : leaderId;
+    if (this.#registered && leader === this.#leaderId && from !== leader) return;
+    this.#leaderId = leader;
+    this.#registered = false;
+    this.#helloDueMs = 0;
+  }
+
+  #register(): void {
+    const leader = this.#leaderId;
+    if (leader === undefined || !this.#connected.has(leader) || this.#nowMs < this.#helloDueMs) return;
+    this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
+    const { workerId, session, capacity, types, address } = this.#config;
+    const attempts = [...this.#attempts.values()].map(({ key }) => key);
+    const body = { workerId, session, capacity, types: [...types], address, attempts, draining: this.#draining };
+    this.#ports.send(leader, { kind: 'WORKER_HELLO', body });
+  }
+
+  #onAssign(assignment: Body<'TASK_ASSIGN'>): void {
+    const { instanceId, taskId, token, type } = assignment;
+    const key = { instanceId, taskId, token };
+    if (this.#attempts.has(textKey(key))) return;
+    if (this.#attempts.size >= this.#config.capacity * ATTEMPTS_PER_SLOT_MAX) {
+      this.#ports.log.error({ component: 'worker', instanceId, taskId }, 'too many attempts held: refused one');
+      return;
+    }
+    for (const other of this.#attempts.values()) {
+      if (other.key.instanceId !== instanceId || other.key.taskId !== taskId) continue;
+      // A late copy of an older attempt is not worth starting; a newer one replaces what still runs.
+      if (other.key.token > token) return;
+      this.#cancel(other.key);
+    }
+    this.#attempts.set(textKey(key), { key, type, startedMs: this.#nowMs, result: undefined, reportedMs: -Infinity });
+    this.#metrics.taskStarted(type);
+    this.#metrics.slots(this.running, this.#config.capacity);
+    this.#ports.run(assignment);
+  }
+
+  #cancel(key: Infer<typeof AttemptKey>): void {
+    const attempt = this.#attempts.get(textKey(key));
+    if (attempt === undefined) return;
+    if (attempt.result === undefined) this.#ports.cancel(key);
+    this.#attempts.delete(textKey(key));
+    this.#metrics.slots(this.running, this.#config.capacity);
+  }
+
+  #onFinished(result: Infer<typeof ResultItem>): void {
+    const attempt = this.#attempts.get(textKey(result));
+    // Cancelled meanwhile: nobody waits for it.
+    if (attempt === undefined || attempt.result !== undefined) return;
+    attempt.result = result;
+    this.#metrics.taskFinished(attempt.type, result.status, (this.#nowMs - attempt.startedMs) / 1_000);
+    this.#metrics.slots(this.running, this.#config.capacity);
+  }
+
+  #onAcknowledged(ack: Body<'TASK_STATUS'>['acks'][number]): void {
+    const attempt = this.#attempts.get(textKey(ack));
+    if (attempt?.result === undefined) return;
+    this.#attempts.delete(textKey(ack));
+    if (!ack.accepted) {
+      const { instanceId, taskId, token } = ack;
+      this.#ports.log.warn({ component: 'worker', instanceId, taskId, token }, 'STALE_ATTEMPT: the result came too late');
+    }
+  }
+
+  #report(): void {
+    const leader = this.#leaderId;
+    if (leader === undefined) return;
+    const results: Infer<typeof ResultItem>[] = [];
+    for (const attempt of this.#attempts.values()) {
+      if (attempt.result === undefined || this.#nowMs - attempt.reportedMs < REPORT_RETRY_MS) continue;
+      attempt.reportedMs = this.#nowMs;
+      results.push(attempt.result);
+    }
+    if (results.length === 0) return;
+    this.#ports.send(leader, { kind: 'TASK_RESULT', body: { session: this.#config.session, results } });
+  }
+
+  #sayDrain(): void {
+    const leader = this.#leaderId;
+    if (leader === undefined) return;
+    const { session } = this.#config;
+    if (!this.#drainSent) {
+      this.#drainSent = this.#ports.send(leader, { kind: 'WORKER_DRAIN', body: { session, leaving: false } });
+    }
+    if (this.#attempts.size > 0 || this.#leavingSent) return;
+    this.#leavingSent = this.#ports.send(leader, { kind: 'WORKER_DRAIN', body: { session, leaving: true } });
+  }
+}
