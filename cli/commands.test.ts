@@ -1,13 +1,10 @@
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { captureIo } from './captured-io.ts';
 import type { CapturedIoOptions } from './captured-io.ts';
+import { CommandRoom } from './command-room.ts';
+import type { CommandResult } from './command-room.ts';
 import { EXIT } from './exit-code.ts';
-import { run } from './program.ts';
-import { RestPeer } from './rest-peer.ts';
+import type { RestPeer } from './rest-peer.ts';
 
 const RULE = {
   id: 'high-value',
@@ -30,135 +27,23 @@ kind: DistricCluster
 metadata: { name: mine }
 `;
 
-let cwd: string;
 let peer: RestPeer;
+let room: CommandRoom;
 
 beforeEach(async () => {
-  cwd = await mkdtemp(path.join(tmpdir(), 'distric-cli-'));
-  peer = await new RestPeer().listen();
+  room = await CommandRoom.open();
+  ({ peer } = room);
 });
 
-afterEach(async () => {
-  await peer.close();
-  await rm(cwd, { recursive: true });
-});
+afterEach(() => room.close());
 
-async function distric(argv: string[], options: CapturedIoOptions = {}) {
-  const io = captureIo({ cwd, env: { DISTRIC_SERVER: peer.url }, ...options });
-  const exitCode = await run(argv, io);
-  return { exitCode, out: io.out(), err: io.err(), lines: io.out().trimEnd().split('\n') };
+function distric(argv: string[], options: CapturedIoOptions = {}): Promise<CommandResult> {
+  return room.distric(argv, options);
 }
 
 function write(name: string, text: string): Promise<void> {
-  return writeFile(path.join(cwd, name), text);
+  return room.write(name, text);
 }
-
-describe('distric apply', () => {
-  it('puts workflows first, then rules, and tells what changed', async () => {
-    await write('all.yaml', YAML);
-    const first = await distric(['apply', '-f', 'all.yaml']);
-    expect(first).toMatchObject({ exitCode: EXIT.OK });
-    expect(first.lines).toEqual([
-      'workflow/fraud-check created',
-      'rule/high-value created',
-      '2 created, 0 configured, 0 unchanged',
-    ]);
-    expect(first.err).toBe(
-      'warning: all.yaml#3: left out: distric.io/v1alpha1 DistricCluster is neither a Rule nor a Workflow\n',
-    );
-    expect(peer.rules.get('high-value')).toMatchObject({ ...RULE, version: 1, enabled: true });
-
-    await write('all.yaml', YAML.replace('priority: 100', 'priority: 90'));
-    const second = await distric(['apply', '-f', 'all.yaml', '-o', 'json']);
-    expect(JSON.parse(second.out)).toEqual([
-      { kind: 'workflow', id: 'fraud-check', action: 'unchanged', dry_run: false },
-      { kind: 'rule', id: 'high-value', action: 'configured', dry_run: false },
-    ]);
-    expect(peer.rules.get('high-value')).toMatchObject({ priority: 90 });
-  });
-
-  it('changes nothing in a dry run', async () => {
-    const { lines, exitCode } = await distric(['apply', '--dry-run', '-f', '-'], { stdin: YAML });
-    expect(exitCode).toBe(EXIT.OK);
-    expect(lines).toContain('rule/high-value created (dry run)');
-    expect(peer.requests.filter(({ method }) => method !== 'GET')).toEqual([]);
-  });
-
-  it('reads a directory with all below it, and leaves plugins, events and hidden folders alone', async () => {
-    await mkdir(path.join(cwd, 'docs/deeper'), { recursive: true });
-    await mkdir(path.join(cwd, 'docs/node_modules'));
-    await write('docs/deeper/rule.json', JSON.stringify(RULE));
-    await write('docs/workflow.yml', `workflow: ${JSON.stringify(WORKFLOW)}`);
-    await write('docs/node_modules/other.json', JSON.stringify({ ...RULE, id: 'foreign' }));
-    await write('docs/notify.plugin.ts', 'not yaml: [');
-    await write('docs/event.json', JSON.stringify({ action: 'completed', workflow: { id: 7 }, repository: {} }));
-    const { lines, err } = await distric(['apply', '-f', 'docs']);
-    expect(lines.slice(0, 2)).toEqual(['workflow/fraud-check created', 'rule/high-value created']);
-    expect(err).toBe('warning: docs/event.json: left out: neither a rule nor a workflow\n');
-  });
-
-  it('names the document that the cluster refuses, and what was applied before', async () => {
-    await write('all.yaml', YAML);
-    const pass = [404, 200].map((status) => ({ status, code: 'NOT_FOUND', detail: 'none' }));
-    peer.disturbances.push(
-      ...pass,
-      { status: 404, code: 'NOT_FOUND', detail: 'none' },
-      { status: 422, code: 'UNKNOWN_WORKFLOW', detail: 'no such workflow' },
-    );
-    const { exitCode, err } = await distric(['apply', '-f', 'all.yaml']);
-    expect(exitCode).toBe(EXIT.REFUSED);
-    expect(err).toContain(
-      'rule/high-value (all.yaml#1) refused: UNKNOWN_WORKFLOW: no such workflow (1 of 2 documents applied)',
-    );
-  });
-});
-
-describe('distric validate', () => {
-  it('accepts the real examples without a cluster', async () => {
-    const folder = path.join(import.meta.dirname, '../examples/github');
-    const { exitCode, out, err } = await distric(['validate', '-f', folder, '-o', 'json'], { env: {} });
-    expect({ exitCode, err: err.includes('error') }).toEqual({ exitCode: EXIT.OK, err: false });
-    const found = JSON.parse(out) as { rules: string[]; workflows: string[] };
-    expect(found.rules.length).toBeGreaterThanOrEqual(10);
-    expect(found.workflows.length).toBeGreaterThanOrEqual(5);
-  });
-
-  it('tells every fault of every document, by file and field', async () => {
-    const bad = `workflow: { id: a, tasks: [{ id: x, type: log, depends_on: [y] }] }
----
-n: 12345678901234567890
----
-a: [1
-`;
-    await write('bad.yaml', bad);
-    await write('bad.json', '{"a":1,"a":2}');
-    await write('list.json', '[1]');
-    const { exitCode, err } = await distric(['validate', '-f', 'bad.yaml', 'bad.json', '-f', 'list.json']);
-    expect(exitCode).toBe(EXIT.REFUSED);
-    expect(err).toMatch(/bad\.yaml#1: workflow\.tasks\[0\]\.depends_on\[0\]: unknown task "y"/u);
-    expect(err).toMatch(/bad\.yaml#2: the integer 12345678901234567890 is beyond 2\^53/u);
-    expect(err).toMatch(/bad\.yaml#3: .*line \d/u);
-    expect(err).toMatch(/bad\.json: .*a: duplicate key/u);
-    expect(err).toMatch(/list\.json/u);
-  });
-
-  it('refuses an id that two files define, and a file that is missing', async () => {
-    await write('a.json', JSON.stringify(RULE));
-    await write('b.json', JSON.stringify({ rule: RULE }));
-    const twice = await distric(['validate', '-f', 'a.json', 'b.json']);
-    expect(twice.exitCode).toBe(EXIT.REFUSED);
-    expect(twice.err).toContain('b.json: rule "high-value" is also defined in a.json');
-    expect((await distric(['validate', '-f', 'none.yaml'])).exitCode).toBe(EXIT.NOT_FOUND);
-  });
-
-  it('warns of a workflow that no file defines', async () => {
-    await write('a.json', JSON.stringify(RULE));
-    const { exitCode, err, out } = await distric(['validate', '-f', 'a.json']);
-    expect(exitCode).toBe(EXIT.OK);
-    expect(err).toBe('warning: a.json: rule high-value starts fraud-check, which no file here defines\n');
-    expect(out).toBe('valid: 0 workflows, 1 rule\n');
-  });
-});
 
 describe('distric send', () => {
   it('sends a JSON text as it is, with a key of its own', async () => {
@@ -334,119 +219,5 @@ describe('distric messages', () => {
     expect(parse((await distric(['messages', 'get', 'm-0'])).out)).toMatchObject({
       payload: { event_type: 'payment' },
     });
-  });
-});
-
-describe('distric', () => {
-  it('explains each command, with an example', async () => {
-    const commands = [
-      ['up'],
-      ['down'],
-      ['status'],
-      ['cluster', 'status'],
-      ['apply'],
-      ['validate'],
-      ['send'],
-      ['logs'],
-      ['version'],
-      ...['list', 'get', 'delete', 'reload'].map((name) => ['rules', name]),
-      ...['list', 'get', 'delete'].map((name) => ['definitions', name]),
-      ...['list', 'get', 'cancel'].map((name) => ['instances', name]),
-      ...['list', 'get', 'cancel'].map((name) => ['workflows', name]),
-      ...['list', 'get'].map((name) => ['messages', name]),
-    ];
-    for (const command of commands) {
-      const { exitCode, out } = await distric([...command, '--help']);
-      expect({ command, exitCode }).toEqual({ command, exitCode: EXIT.OK });
-      expect(out).toContain(`$ distric ${command.join(' ')}`);
-      expect(out).toContain('--server');
-    }
-  });
-
-  it('ends with the usage code for a wrong command line', async () => {
-    const wrong = [[], ['nonsense'], ['rules'], ['send'], ['apply'], ['status', '-o', 'xml'], ['status', '--server', 'ftp:/x y'],
-      ['up', '--coordinators', '2'], ['instances', 'list', '--limit', '0']]; // prettier-ignore
-    for (const argv of wrong) {
-      const { exitCode, err } = await distric(argv);
-      expect({ argv, exitCode }).toEqual({ argv, exitCode: EXIT.USAGE });
-      expect(err).not.toBe('');
-    }
-  });
-
-  it('prints its version', async () => {
-    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
-    expect((await distric(['--version'])).out).toBe(`${version}\n`);
-    expect(JSON.parse((await distric(['version', '-o', 'json'])).out)).toMatchObject({ distric: version });
-  });
-
-  it('finds the servers by option, environment, and the cluster file of a parent folder', async () => {
-    const env = {};
-    expect(await distric(['rules', 'list'], { env })).toMatchObject({ exitCode: EXIT.UNAVAILABLE });
-    expect(await distric(['rules', 'list', '-s', `${peer.url},127.0.0.1:1`], { env })).toMatchObject({
-      exitCode: EXIT.OK,
-    });
-    await mkdir(path.join(cwd, '.distric'));
-    await mkdir(path.join(cwd, 'deep/er'), { recursive: true });
-    const node = { id: 'coordinator-1', role: 'coordinator', pid: null, http: new URL(peer.url).host };
-    await write('.distric/cluster.json', JSON.stringify({ version: 1, settings: {}, nodes: [node] }));
-    expect(await distric(['rules', 'list'], { env, cwd: path.join(cwd, 'deep/er') })).toMatchObject({
-      exitCode: EXIT.OK,
-    });
-    await write('.distric/cluster.json', '{}');
-    expect(await distric(['rules', 'list'], { env })).toMatchObject({ exitCode: EXIT.FAILURE });
-  });
-});
-
-describe('distric logs', () => {
-  const line = JSON.stringify({ ts: 0, level: 'warn', component: 'raft', msg: 'lost\u001b[2J leader', term: 3 });
-
-  beforeEach(async () => {
-    await mkdir(path.join(cwd, '.distric/logs'), { recursive: true });
-    const nodes = ['coordinator-1', 'worker-1'].map((id) => ({ id, role: 'coordinator', pid: null, http: null }));
-    await write('.distric/cluster.json', JSON.stringify({ version: 1, settings: {}, nodes }));
-  });
-
-  it('prints the last lines of each node for people, and as written for programs', async () => {
-    await write('.distric/logs/coordinator-1.log', `first\n${line}\n`);
-    const { lines } = await distric(['logs', '-n', '1']);
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/^coordinator-1 {2}\d\d:\d\d:\d\d\.000 {2}warn {3}raft: lost \[2J leader {2}term=3$/u);
-    expect((await distric(['logs', 'coordinator-1', '-o', 'json'])).out).toBe(`first\n${line}\n`);
-    expect((await distric(['logs', 'worker-1'])).out).toBe('');
-    expect((await distric(['logs', 'worker-9'])).exitCode).toBe(EXIT.NOT_FOUND);
-  });
-
-  it('reads as many lines as asked for from a long log', async () => {
-    const rows = Array.from({ length: 5_000 }, (_, n) => `row ${String(n)} ${'x'.repeat(100)}`);
-    await write('.distric/logs/worker-1.log', `${rows.join('\n')}\n`);
-    const { lines } = await distric(['logs', 'worker-1', '-n', '3000', '-o', 'json']);
-    expect(lines).toEqual(rows.slice(-3_000));
-  });
-
-  it('follows whole lines as they are written, until it is interrupted', async () => {
-    const file = '.distric/logs/worker-1.log';
-    await write(file, 'one\n');
-    const interrupt = new AbortController();
-    const seen: string[] = [];
-    const steps = ['two\nthr', 'ee\n'];
-    const advance = (text: string): void => {
-      seen.push(text);
-      const next = steps.shift();
-      if (next === undefined) interrupt.abort();
-      else void appendFile(path.join(cwd, file), next);
-    };
-    const { exitCode } = await distric(['logs', 'worker-1', '-f', '-o', 'json'], {
-      signal: interrupt.signal,
-      onWrite: advance,
-    });
-    expect(exitCode).toBe(EXIT.OK);
-    expect(seen).toEqual(['one\n', 'two\n', 'three\n']);
-  });
-
-  it('says so when there is no local cluster', async () => {
-    const elsewhere = await distric(['logs', '--data', 'other']);
-    expect(elsewhere.exitCode).toBe(EXIT.NOT_FOUND);
-    expect(elsewhere.err).toContain('distric up');
-    expect((await distric(['down', '--data', 'other'])).exitCode).toBe(EXIT.NOT_FOUND);
   });
 });
