@@ -53,10 +53,9 @@ export function loadConfig(sources: ConfigSources): NodeConfig {
   addDefaults(config, CONFIG_ROOT);
   check(CONFIG_ROOT, config, '', faults);
   // Cross checks read fields that only exist once each value on its own is right.
-  if (faults.fields.length === 0 && Value.Check(NODE_CONFIG_SCHEMA, config)) {
-    crossCheck(config, faults);
-    if (faults.fields.length === 0) return config;
-  }
+  const valid = faults.fields.length === 0 && Value.Check(NODE_CONFIG_SCHEMA, config) ? config : undefined;
+  if (valid !== undefined) crossCheck(valid, faults);
+  if (valid !== undefined && faults.fields.length === 0) return valid;
   const details = faults.fields.map((fault) => `${fault.field}: ${fault.reason}`).join('; ');
   throw new DistricError('INVALID_DOCUMENT', `correct the node configuration: ${details}`, faults.fields);
 }
@@ -213,7 +212,7 @@ function from(path: string, faults: Faults): string {
 }
 
 function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? typeof value;
+  const text = JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
