@@ -1,0 +1,267 @@
+/** A coordinator as a process part: its loop and ingress, joined to disk, network and HTTP. */
+import { randomInt, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { NodeConfig } from '../../api/config.ts';
+import { assert } from '../../base/assert.ts';
+import { Random } from '../../base/random.ts';
+import { Ingress } from '../ingress.ts';
+import { nodeHost } from '../io/host.ts';
+import { ApiServer } from '../io/http/api-server.ts';
+import { LogStore } from '../io/lmdb/log-store.ts';
+import { StateStore } from '../io/lmdb/state-store.ts';
+import type { NetMetrics } from '../io/net/net-metrics.ts';
+import { PeerNet } from '../io/net/peer-net.ts';
+import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
+import type { Logging } from '../io/telemetry/logging.ts';
+import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
+import type { CoordinatorMetrics } from '../metrics.ts';
+import { Coordinator, type CoordinatorConfig } from '../node.ts';
+import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
+import { loopLog } from './logs.ts';
+import { readClocks, Turns } from './turns.ts';
+
+/** Election and heartbeat timing; `fast` is the seed's. An election time-out is ten times a sound event-loop delay. */
+const RAFT_PROFILES = {
+  default: { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 },
+  fast: { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 },
+} as const;
+const TICK_MS = 10;
+const WORKER_LOSS_MS = 2_000;
+/** A shutdown does not wait longer for requests in flight and the last commit. */
+const STATE_COMMIT_WAIT_MS = 5_000;
+
+export interface CoordinatorProcessParts {
+  logging: Logging;
+  metrics: CoordinatorMetrics;
+  netMetrics: NetMetrics;
+  nodeMetrics: NodeMetrics;
+  health: HealthRegistry;
+  /** A failed write or a broken invariant: the process must not go on. */
+  onFatal: (error: unknown) => void;
+}
+
+export interface CoordinatorAddresses {
+  peer: string;
+  http: string;
+}
+
+export class CoordinatorProcess {
+  readonly #config: NodeConfig;
+  readonly #parts: CoordinatorProcessParts;
+  readonly #logStore: LogStore;
+  readonly #stateStore: StateStore;
+  readonly #net: PeerNet;
+  readonly #api: ApiServer;
+  readonly #ingress: Ingress;
+  readonly #coordinator: Coordinator;
+  readonly #turns: Turns;
+  /** Between the ingress and the core there are only messages: these two queues, emptied every turn. */
+  #inbox: Input[] = [];
+  #replies: Reply[] = [];
+  #everReady = false;
+  #stateCommitted: (() => void) | undefined;
+
+  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateStore: StateStore) {
+    this.#config = config;
+    this.#parts = parts;
+    this.#logStore = logStore;
+    this.#stateStore = stateStore;
+    this.#net = new PeerNet({
+      self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
+      host: nodeHost,
+      listen: config.peer,
+      onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
+      onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
+      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
+      metrics: parts.netMetrics,
+      log: parts.logging.component('net'),
+    });
+    const random = new Random(randomInt(2 ** 47));
+    this.#coordinator = new Coordinator(
+      coordinatorConfig(config),
+      {
+        host: nodeHost,
+        ports: this.#ports(loopLog(parts.logging)),
+        metrics: parts.metrics,
+        random,
+        log: logStore,
+        store: stateStore,
+        boot: logStore.boot,
+      },
+      readClocks(),
+    );
+    this.#ingress = new Ingress({
+      host: nodeHost,
+      random: new Random(randomInt(2 ** 47)),
+      metrics: parts.metrics,
+      toCore: (input) => this.#take(input),
+      clock: readClocks,
+    });
+    this.#api = new ApiServer({
+      gateway: this.#gateway(),
+      host: config.http.host,
+      port: config.http.port,
+      limits: {
+        itemBytesMax: config.limits.itemBytesMax,
+        requestBytesMax: config.limits.requestBytesMax,
+        itemsMax: config.limits.requestItemsMax,
+      },
+      log: parts.logging.component('http'),
+      onBug: parts.onFatal,
+    });
+    this.#turns = new Turns({
+      turn: () => this.#turn(),
+      tick: () => this.#inbox.push({ kind: 'tick' }),
+      tickMs: TICK_MS,
+      onBug: parts.onFatal,
+    });
+    parts.health.probe('raft', () => this.#raftHealth());
+    parts.health.probe('workers_available', () => this.#workersHealth());
+  }
+
+  static async start(
+    config: NodeConfig,
+    parts: CoordinatorProcessParts,
+  ): Promise<{ process: CoordinatorProcess; addresses: CoordinatorAddresses }> {
+    const { nodeMetrics } = parts;
+    const logStore = await LogStore.open(join(config.dataDir, 'log'), {
+      mapBytesMax: config.limits.logMapBytesMax,
+      queueBytesMax: config.limits.logQueueBytesMax,
+      onFlush: nodeMetrics.logFlushed,
+    });
+    const stateStore = await StateStore.open(join(config.dataDir, 'state'), {
+      mapBytesMax: config.limits.stateMapBytesMax,
+      onCommit: nodeMetrics.stateCommitted,
+    });
+    nodeMetrics.observeStorage({
+      log: { usedBytes: () => logStore.usedBytes(), bytesMax: config.limits.logMapBytesMax },
+      state: { usedBytes: () => stateStore.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
+    });
+    const started = new CoordinatorProcess(config, parts, logStore, stateStore);
+    const addresses = await started.#listen();
+    return { process: started, addresses };
+  }
+
+  async #listen(): Promise<CoordinatorAddresses> {
+    const peer = await this.#net.listen();
+    const http = await this.#api.listen();
+    for (const { id, address } of this.#config.coordinators) {
+      if (id !== this.#config.nodeId) this.#net.dial(address, id);
+    }
+    this.#turns.schedule();
+    return { peer: `${peer.host}:${String(peer.port)}`, http: `${http.host}:${String(http.port)}` };
+  }
+
+  // ---- the loop ------------------------------------------------------------------------------------------------------
+
+  #take(input: Input): void {
+    this.#inbox.push(input);
+    this.#turns.schedule();
+  }
+
+  #turn(): boolean {
+    this.#ingress.flush();
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    const now = readClocks();
+    for (const input of inbox) this.#coordinator.step(input, now);
+    const more = this.#coordinator.turn(now);
+    const replies = this.#replies;
+    this.#replies = [];
+    for (const reply of replies) this.#ingress.onReply(reply);
+    return more;
+  }
+
+  #ports(log: LoopLog): CoordinatorPorts {
+    return {
+      send: (to, message) => this.#net.send(to, message),
+      persist: (write) => {
+        this.#logStore.persist(write).then(
+          () => this.#take({ kind: 'persisted', sequence: write.sequence }),
+          (error: unknown) => this.#fail(error),
+        );
+      },
+      commitState: (writes) => {
+        this.#stateStore.commit(writes).then(
+          () => {
+            this.#take({ kind: 'stateCommitted' });
+            this.#stateCommitted?.();
+          },
+          (error: unknown) => this.#fail(error),
+        );
+      },
+      reply: (reply) => this.#replies.push(reply),
+      log,
+    };
+  }
+
+  /** What failed to reach the disk is never tried again: the process ends and starts from what is there. */
+  #fail(error: unknown): void {
+    this.#coordinator.halt();
+    this.#turns.stop();
+    this.#parts.onFatal(error);
+  }
+
+  #gateway() {
+    return {
+      submit: (...args: Parameters<Ingress['submit']>) => {
+        this.#ingress.submit(...args);
+        this.#turns.schedule();
+      },
+      command: (...args: Parameters<Ingress['command']>) => this.#ingress.command(...args),
+      query: (...args: Parameters<Ingress['query']>) => this.#ingress.query(...args),
+    };
+  }
+
+  // ---- health and end ------------------------------------------------------------------------------------------------
+
+  /** Ready once it has joined; from then on it stays ready: without a leader it answers 503 and serves stale reads. */
+  #raftHealth(): HealthCheck {
+    const { leaderId, state } = this.#coordinator;
+    if (leaderId !== undefined && state.clusterId !== '') this.#everReady = true;
+    if (leaderId !== undefined) return { status: this.#everReady ? 'UP' : 'DOWN', message: `leader ${leaderId}` };
+    return { status: this.#everReady ? 'DEGRADED' : 'DOWN', message: 'no leader is known' };
+  }
+
+  #workersHealth(): HealthCheck {
+    const count = this.#coordinator.state.workers.workers.size;
+    if (count > 0) return { status: 'UP', message: `${String(count)} registered` };
+    return { status: 'DEGRADED', message: 'no worker is registered' };
+  }
+
+  /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
+  async stop(): Promise<void> {
+    await this.#api.close();
+    this.#ingress.close();
+    await this.#commitState();
+    this.#turns.stop();
+    this.#coordinator.halt();
+    await this.#net.close();
+    await this.#logStore.close();
+    await this.#stateStore.close();
+  }
+
+  async #commitState(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, STATE_COMMIT_WAIT_MS);
+      this.#stateCommitted = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (!this.#coordinator.commitNow()) this.#stateCommitted();
+    });
+  }
+}
+
+function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
+  const voters = config.coordinators.map(({ id }) => id);
+  assert(voters.includes(config.nodeId), 'the configuration lists this coordinator');
+  return {
+    raft: { nodeId: config.nodeId, voters, ...RAFT_PROFILES[config.raft.profile] },
+    clusterName: config.clusterName,
+    newClusterId: randomUUID(),
+    coordinators: config.coordinators,
+    activeInstancesMax: config.limits.activeInstancesMax,
+    workerLossMs: WORKER_LOSS_MS,
+  };
+}

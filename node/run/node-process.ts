@@ -1,0 +1,80 @@
+/** One node: its telemetry, its role, and its end. */
+import { createRequire } from 'node:module';
+import type { NodeConfig } from '../../api/config.ts';
+import { CoordinatorTelemetry } from '../io/telemetry/coordinator-telemetry.ts';
+import { HealthRegistry } from '../io/telemetry/health.ts';
+import { Logging } from '../io/telemetry/logging.ts';
+import { NetworkMetrics } from '../io/telemetry/network-metrics.ts';
+import { NodeMetrics } from '../io/telemetry/node-metrics.ts';
+import { ObservabilityServer } from '../io/telemetry/observability-server.ts';
+import { WorkerTelemetry } from '../io/telemetry/worker-telemetry.ts';
+import { CoordinatorProcess } from './coordinator.ts';
+import { WorkerProcess } from './worker.ts';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+export interface RunningNode {
+  /** Drains and leaves; resolves with the exit code. */
+  stop(reason: string): Promise<number>;
+  /** Addresses as bound, by purpose. */
+  addresses: Record<string, string>;
+}
+
+/**
+ * Starts the role of `config`. `workerAddress` is what a worker tells of itself in the cluster status.
+ * `onFatal` is called when the node must not go on; by default the process ends with code 1.
+ */
+export async function startNode(
+  config: NodeConfig,
+  workerAddress: string,
+  onFatal?: (error: unknown) => void,
+): Promise<RunningNode> {
+  const { nodeId, role } = config;
+  const logging = new Logging({ ...config.log, nodeId });
+  const log = logging.component('node');
+  const nodeMetrics = new NodeMetrics({ nodeId, role, version });
+  const netMetrics = new NetworkMetrics(nodeMetrics.registry);
+  const health = new HealthRegistry();
+  const fatal = (error: unknown): void => {
+    const details = error instanceof Error ? { reason: error.message, stack: error.stack } : { reason: String(error) };
+    log.fatal(details, 'this node cannot go on');
+    logging.flush();
+    if (onFatal === undefined) process.exit(1);
+    else onFatal(error);
+  };
+  health.register(role);
+  const observability = new ObservabilityServer({ ...config.metrics, registry: nodeMetrics.registry, health });
+  const bound = await observability.listen();
+  const addresses: Record<string, string> = { metrics: `${bound.host}:${String(bound.port)}` };
+  const parts = { logging, netMetrics, nodeMetrics, health, onFatal: fatal };
+  let stopRole: () => Promise<void>;
+  if (role === 'coordinator') {
+    const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
+    const started = await CoordinatorProcess.start(config, { ...parts, metrics });
+    Object.assign(addresses, started.addresses);
+    stopRole = () => started.process.stop();
+  } else {
+    const metrics = new WorkerTelemetry(nodeMetrics.registry);
+    const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
+    stopRole = () => started.stop();
+  }
+  health.set(role, 'UP');
+  log.info({ role, version, ...addresses }, 'ready');
+  const stop = async (reason: string): Promise<number> => {
+    log.info({ reason }, 'stopping');
+    health.set(role, 'DOWN', 'stopping');
+    let code = 0;
+    try {
+      await stopRole();
+    } catch (error) {
+      log.error({ reason: error instanceof Error ? error.message : String(error) }, 'the shutdown was not clean');
+      code = 1;
+    }
+    await observability.close();
+    nodeMetrics.close();
+    log.info({}, 'stopped');
+    logging.flush();
+    return code;
+  };
+  return { stop, addresses };
+}

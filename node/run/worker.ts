@@ -1,0 +1,153 @@
+/** A worker as a process part: its loop, joined to the network and the plugin host. */
+import { randomUUID } from 'node:crypto';
+import type { NodeConfig } from '../../api/config.ts';
+import { nodeHost } from '../io/host.ts';
+import type { NetMetrics } from '../io/net/net-metrics.ts';
+import { PeerNet } from '../io/net/peer-net.ts';
+import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
+import type { Logging } from '../io/telemetry/logging.ts';
+import { type AttemptResult, PluginHost } from '../io/worker/plugin-host.ts';
+import type { WorkerMetrics } from '../metrics.ts';
+import type { Body } from '../core/tlv/messages.ts';
+import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
+import { loopLog } from './logs.ts';
+import { readClocks, Turns } from './turns.ts';
+
+const TICK_MS = 100;
+/** A drain looks this often whether everything is reported. */
+const DRAIN_POLL_MS = 50;
+/** For plugins to react to the abort of their signal when the drain time is over. */
+const ABORT_GRACE_MS = 2_000;
+
+export interface WorkerProcessParts {
+  logging: Logging;
+  metrics: WorkerMetrics;
+  netMetrics: NetMetrics;
+  health: HealthRegistry;
+  onFatal: (error: unknown) => void;
+  /** Where this worker is told of in the cluster status, `host:port`. */
+  address: string;
+}
+
+export class WorkerProcess {
+  readonly #config: NodeConfig;
+  readonly #parts: WorkerProcessParts;
+  readonly #plugins: PluginHost;
+  readonly #net: PeerNet;
+  readonly #worker: WorkerNode;
+  readonly #turns: Turns;
+  #inbox: WorkerInput[] = [];
+
+  private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
+    this.#config = config;
+    this.#parts = parts;
+    this.#plugins = plugins;
+    this.#net = new PeerNet({
+      self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName },
+      host: nodeHost,
+      onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
+      onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId }),
+      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId }),
+      metrics: parts.netMetrics,
+      log: parts.logging.component('net'),
+    });
+    const types = plugins.types.map(({ name, version, configSchema }) => ({
+      name,
+      version,
+      ...(configSchema === undefined ? {} : { configSchema }),
+    }));
+    this.#worker = new WorkerNode(
+      {
+        workerId: config.nodeId,
+        session: randomUUID(),
+        capacity: config.worker.concurrency,
+        address: parts.address,
+        types,
+      },
+      this.#ports(),
+      parts.metrics,
+    );
+    this.#turns = new Turns({
+      turn: () => this.#turn(),
+      tick: () => this.#inbox.push({ kind: 'tick' }),
+      tickMs: TICK_MS,
+      onBug: parts.onFatal,
+    });
+  }
+
+  static async start(config: NodeConfig, parts: WorkerProcessParts): Promise<WorkerProcess> {
+    const pluginLog = parts.logging.component('plugins');
+    const plugins = await PluginHost.start({
+      pluginDirs: config.worker.pluginDirs,
+      processes: config.worker.pluginProcesses,
+      slots: config.worker.concurrency,
+      memoryMb: config.worker.memoryMb,
+      log: {
+        debug: (text, fields) => pluginLog.debug(fields ?? {}, text),
+        info: (text, fields) => pluginLog.info(fields ?? {}, text),
+        warn: (text, fields) => pluginLog.warn(fields ?? {}, text),
+        error: (text, fields) => pluginLog.error(fields ?? {}, text),
+      },
+    });
+    const started = new WorkerProcess(config, parts, plugins);
+    parts.health.probe('leader', () => started.#leaderHealth());
+    parts.health.probe('plugins', () => started.#pluginsHealth());
+    for (const { id, address } of config.coordinators) started.#net.dial(address, id);
+    return started;
+  }
+
+  #take(input: WorkerInput): void {
+    this.#inbox.push(input);
+    this.#turns.schedule();
+  }
+
+  #turn(): boolean {
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    const now = readClocks();
+    for (const input of inbox) this.#worker.step(input, now);
+    this.#worker.turn(now);
+    return false;
+  }
+
+  #leaderHealth(): HealthCheck {
+    const leader = this.#worker.registeredWith;
+    if (leader === undefined) return { status: 'DOWN', message: 'not registered with a leader' };
+    return { status: 'UP', message: `registered with ${leader}` };
+  }
+
+  #pluginsHealth(): HealthCheck {
+    const { types, loadErrors } = this.#plugins;
+    if (loadErrors.length === 0) return { status: 'UP', message: `${String(types.length)} task types` };
+    return { status: 'DEGRADED', message: `not loaded: ${loadErrors.map(({ file }) => file).join(', ')}` };
+  }
+
+  #ports(): WorkerPorts {
+    return {
+      send: (to, message) => this.#net.send(to, message),
+      run: (assignment) => {
+        this.#plugins.run(assignment, (result) => this.#finished(assignment, result));
+      },
+      cancel: ({ instanceId, taskId, token }) => this.#plugins.cancel(instanceId, taskId, token),
+      log: loopLog(this.#parts.logging),
+    };
+  }
+
+  #finished({ instanceId, taskId, token }: Body<'TASK_ASSIGN'>, result: AttemptResult): void {
+    const { status, output, error } = result;
+    const details = { ...(output === undefined ? {} : { output }), ...(error === undefined ? {} : { error }) };
+    this.#take({ kind: 'finished', result: { instanceId, taskId, token, status, ...details } });
+  }
+
+  /** Takes no new tasks, lets running ones finish within the drain time, reports, and leaves. */
+  async stop(): Promise<void> {
+    this.#take({ kind: 'drain' });
+    const deadlineMs = performance.now() + this.#config.drainTimeoutMs;
+    while (!this.#worker.left && performance.now() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    }
+    this.#turns.stop();
+    await this.#plugins.close(ABORT_GRACE_MS);
+    await this.#net.close();
+  }
+}
