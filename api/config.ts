@@ -262,7 +262,7 @@ function hasPort(address: string): boolean {
   return port >= 1 && port <= 65_535;
 }
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
