@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ChildCoverage } from './child-coverage.ts';
 import { checkCoverage } from './coverage.ts';
 import { countJest, type Counts, type JestSummary } from './jest-result.ts';
 import { provision, type SystemNeed } from './provision.ts';
@@ -22,6 +23,7 @@ const isQuick = args.includes('--quick');
 const total: Counts = { passed: 0, failed: 0 };
 const failures: string[] = [];
 const scratchDir = mkdtempSync(join(tmpdir(), 'distric-test-'));
+const childCoverageDir = join(scratchDir, 'v8');
 
 try {
   const leftOut = provision(SYSTEM_NEEDS, args);
@@ -33,6 +35,7 @@ try {
     live: true,
   });
   if (!isQuick) await blackBoxTests();
+  coverage();
   for (const need of leftOut)
     console.log(`left out: ${need.neededFor} (needs ${need.program}; --provision as root installs it)`);
   if (isQuick) console.log('left out: black-box tests (--quick)');
@@ -56,14 +59,13 @@ async function gate(step: Step): Promise<void> {
   add(step.name, result.ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
 }
 
-async function jest(name: string, jestArgs: readonly string[], env: Record<string, string> = {}): Promise<void> {
+async function jest(name: string, jestArgs: readonly string[]): Promise<void> {
   console.log(`\n=== ${name}`);
   const resultFile = join(scratchDir, `${name.replaceAll(' ', '-')}.json`);
   const result = await runStep({
     name,
     args: [...JEST, '--ci', '--json', `--outputFile=${resultFile}`, ...jestArgs],
-    env,
-    live: false,
+    env: { NODE_V8_COVERAGE: childCoverageDir },
   });
   const summary = existsSync(resultFile) ? (JSON.parse(readFileSync(resultFile, 'utf8')) as JestSummary) : undefined;
   const counts = countJest(summary, result.ok);
@@ -74,26 +76,28 @@ async function jest(name: string, jestArgs: readonly string[], env: Record<strin
 
 async function unitTests(): Promise<void> {
   rmSync(join(ROOT_DIR, 'coverage'), { recursive: true, force: true });
-  await jest('tests', [
-    '--coverage',
-    '--testPathIgnorePatterns',
-    '/node_modules/',
-    '<rootDir>/(dist|coverage|e2e|\\.distric)/',
-  ]);
+  const ignored = ['/node_modules/', '<rootDir>/(dist|coverage|e2e|\\.distric)/'];
+  await jest('tests', ['--coverage', '--testPathIgnorePatterns', ...ignored]);
+}
+
+function coverage(): void {
   const lcovFile = join(ROOT_DIR, 'coverage/lcov.info');
   if (!existsSync(lcovFile)) {
     add('coverage', { passed: 0, failed: 1 });
     return;
   }
-  const readSource = (path: string): string => readFileSync(join(ROOT_DIR, path), 'utf8');
-  for (const result of checkCoverage(readFileSync(lcovFile, 'utf8'), readSource)) {
-    const verdict = result.ok ? 'ok    ' : 'FAILED';
-    console.log(
-      `${verdict} coverage of the ${result.name}: ${result.linesPercent.toFixed(1)} % of lines (>= ${result.linesPercentMin} %)`,
-    );
-    if (!result.ok)
-      for (const { path, uncovered } of result.worst) console.log(`       ${path}: ${uncovered} lines uncovered`);
-    add(`coverage of the ${result.name}`, result.ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
+  console.log('\n=== coverage');
+  const children = ChildCoverage.read(childCoverageDir, ROOT_DIR);
+  const results = checkCoverage(
+    readFileSync(lcovFile, 'utf8'),
+    (path) => readFileSync(join(ROOT_DIR, path), 'utf8'),
+    (path, offset) => children.hasRun(path, offset),
+  );
+  for (const { name, ok, linesPercent, linesPercentMin, worst } of results) {
+    const share = `${linesPercent.toFixed(1)} % of lines (>= ${linesPercentMin} %)`;
+    console.log(`${ok ? 'ok    ' : 'FAILED'} ${name}: ${share}`);
+    if (!ok) for (const { path, uncovered } of worst) console.log(`       ${path}: ${uncovered} lines uncovered`);
+    add(`coverage of the ${name}`, ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
   }
 }
 
