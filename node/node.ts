@@ -366,12 +366,13 @@ export class Coordinator {
       for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
         const { result, events } = this.state.apply(entry);
         if (entry.index % HASH_INTERVAL === 0) this.#rememberHash(entry.index);
+        // Events first: the answer of a results entry forgets who is to be told of each.
+        for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
           this.#answer(proposal.origin, proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'));
         }
-        for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
       }
       this.raft.log.shrink(this.state.appliedIndex);
       const { log, commitIndex } = this.raft;
