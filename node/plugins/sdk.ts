@@ -92,3 +92,11 @@ export class TerminalError extends Error {
 export function isRetryable(thrown: unknown): boolean {
   return !(typeof thrown === 'object' && thrown !== null && RETRYABLE in thrown && thrown[RETRYABLE] === false);
 }
+
+/** What a thrown value says: its `message` when it has one (libraries throw plain objects too), else the value as text. */
+export function messageOf(thrown: unknown): string {
+  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && typeof thrown.message === 'string') {
+    return thrown.message;
+  }
+  return String(thrown);
+}

@@ -87,9 +87,10 @@ async function run(id: number, request: AttemptRequest): Promise<void> {
 
 function onStrayError(thrown: unknown): void {
   const error = `error outside execute (a timer, or a promise that nobody awaits): ${errorText(thrown)}`;
+  // First, so that this process gets no attempt in the place of the one that ends here.
+  send({ kind: 'stray', error });
   const id = attemptStore.getStore();
   if (id !== undefined && running.delete(id)) send({ kind: 'done', id, outcome: { status: 'retryable', error } });
-  send({ kind: 'stray', error });
 }
 
 async function stop(): Promise<void> {

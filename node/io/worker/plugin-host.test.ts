@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +42,10 @@ const SOURCES: Record<string, string> = {
       loop: () => { for (;;); },
       exit: () => process.exit(7),
       hold: () => forever,
-      abortable: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      abortable: (signal) => new Promise((_, reject) => {
+        if (signal.aborted) reject(signal.reason);
+        signal.addEventListener('abort', () => reject(signal.reason));
+      }),
       stray: () => { setTimeout(() => { throw new Error('from a timer'); }); return forever; },
       allocate: () => new Promise(() => setInterval(() => kept.push(Buffer.alloc(8e6, 1)), 5)),
       pid: () => process.pid,
@@ -57,7 +62,10 @@ const SOURCES: Record<string, string> = {
   'bystander.plugin.mjs': `
     export const plugin = {
       name: 'bystander', version: '1',
-      execute: ({ log }) => { log.info('bystander starts'); return new Promise(() => {}); },
+      execute: ({ log, signal }) => {
+        log.info('bystander starts');
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      },
     };`,
 };
 
@@ -179,14 +187,16 @@ describe('a plugin host with plugins in child processes', () => {
   });
 
   /** Runs `harm` beside an attempt that does nothing, both in the one process. */
-  async function harmBeside(
-    how: string,
-    timeoutMs = 60_000,
-  ): Promise<{ harm: AttemptResult; bystander: Promise<AttemptResult> }> {
-    const from = probe.lines.length;
-    const bystander = run(host, 'bystander', {});
-    await probe.line(from, ({ message }) => message === 'bystander starts');
+  async function harmBeside(how: string, timeoutMs = 60_000): Promise<{ harm: AttemptResult; bystander: Sent }> {
+    const bystander = await startBystander(60_000);
     return { harm: await run(host, 'harm', { how }, { timeoutMs }), bystander };
+  }
+
+  async function startBystander(timeoutMs: number): Promise<Sent> {
+    const from = probe.lines.length;
+    const bystander = send(host, 'bystander', {}, { timeoutMs });
+    await probe.line(from, ({ message }) => message === 'bystander starts');
+    return bystander;
   }
 
   it('lists built-in and user types with version and schema', () => {
@@ -290,41 +300,41 @@ describe('a plugin host with plugins in child processes', () => {
   it('charges an endless loop to the attempt that loops; the bystander is lost', async () => {
     const { harm, bystander } = await harmBeside('loop', 100);
     expect(harm).toMatchObject({ status: 'retryable', error: expect.stringContaining('ran over its time-out') });
-    expect(await bystander).toMatchObject({ status: 'lost' });
+    expect(await bystander.result).toMatchObject({ status: 'lost' });
   });
 
   it('charges an endless loop to the attempt that loops when the bystander times out first', async () => {
-    const from = probe.lines.length;
-    const bystander = run(host, 'bystander', {}, { timeoutMs: 200 });
-    await probe.line(from, ({ message }) => message === 'bystander starts');
+    const bystander = await startBystander(200);
     const harm = await run(host, 'harm', { how: 'loop' });
     expect(harm).toMatchObject({ status: 'retryable', error: expect.stringContaining('blocked its plugin process') });
-    expect(await bystander).toMatchObject({ status: 'lost' });
+    expect(await bystander.result).toMatchObject({ status: 'lost' });
   });
 
   it('charges an attempt that ignores its time-out; the bystander is lost', async () => {
     const { harm, bystander } = await harmBeside('hold', 100);
     expect(harm).toMatchObject({ status: 'retryable', error: expect.stringContaining('ran over its time-out') });
-    expect(await bystander).toMatchObject({ status: 'lost' });
+    expect(await bystander.result).toMatchObject({ status: 'lost' });
   });
 
   it('charges a stray error to its attempt, harms no bystander and replaces the process', async () => {
     const { harm, bystander } = await harmBeside('stray');
     expect(harm).toMatchObject({ status: 'retryable', error: expect.stringContaining('from a timer') });
-    expect(host.stats().processes.map(({ state }) => state)).toEqual(expect.arrayContaining(['retiring']));
+    expect(host.stats().processes.map(({ state }) => state)).toContain('retiring');
     expect(await run(host, 'echo', {})).toMatchObject({ status: 'ok' });
-    const retiring = host.stats().processes.find(({ state }) => state === 'retiring');
-    process.kill(retiring?.pid ?? 0, 'SIGKILL');
-    await bystander;
+    host.cancel('i-1', 't 1', bystander.token);
+    expect(await bystander.result).toMatchObject({ status: 'retryable', error: 'the attempt was cancelled' });
+    expect(host.stats().processes.map(({ state }) => state)).not.toContain('retiring');
   });
 
   it('does not charge when the guilty one is not known, and runs it alone next time', async () => {
     const { harm, bystander } = await harmBeside('exit');
     expect(harm).toMatchObject({ status: 'lost', error: expect.stringContaining('exited with code 7') });
-    expect(await bystander).toMatchObject({ status: 'lost' });
+    expect(await bystander.result).toMatchObject({ status: 'lost' });
     const again = await harmBeside('exit');
     expect(again.harm).toMatchObject({ status: 'retryable', error: 'plugin process exited with code 7' });
     expect(host.stats().running).toBe(1);
+    host.cancel('i-1', 't 1', again.bystander.token);
+    await again.bystander.result;
   });
 
   it('kills a process whose memory runs away, buffers included', async () => {
@@ -336,7 +346,9 @@ describe('a plugin host with plugins in child processes', () => {
 describe('a plugin host with plugins that do not load', () => {
   it('names each file and reason, and starts with the others', async () => {
     const host = await startHost({ pluginDirs: [directoryOf(BROKEN), '/nowhere/plugins'], startTimeoutMs: 2_000 });
-    const errors = Object.fromEntries(host.loadErrors.map(({ file, error }) => [file.split('/').at(-1), error]));
+    const errors: unknown = Object.fromEntries(
+      host.loadErrors.map(({ file, error }) => [file.split('/').at(-1), error]),
+    );
     expect(errors).toEqual({
       'a-syntax.plugin.mjs': expect.stringContaining('Unexpected'),
       'b-shape.plugin.mjs': '"execute" must be a function',
@@ -347,7 +359,7 @@ describe('a plugin host with plugins that do not load', () => {
       'g-exit.plugin.mjs': 'its loading ended the process: code 3',
       'i-twice.plugin.mjs': 'the name "good" is taken by another plugin file',
       'j-loop.plugin.mjs': expect.stringContaining('not ready after 2000 ms'),
-      plugins: expect.stringContaining("can't be read"),
+      plugins: expect.stringContaining("can't be read") as unknown,
     });
     expect(outputOf(await run(host, 'good', {}))).toBe(1);
     await host.close(1_000);
@@ -380,3 +392,37 @@ describe('a plugin host with built-in plugins only', () => {
     await expect(startHost({ memoryMb: 64 })).rejects.toThrow('set memoryMb to an integer of at least 128, got 64');
   });
 });
+
+describe('a plugin process whose worker was killed', () => {
+  it('ends, even in an endless loop', async () => {
+    const directory = directoryOf({ 'harm.plugin.mjs': SOURCES['harm.plugin.mjs'] ?? '' });
+    const worker = join(directory, 'worker.mjs');
+    const host = new URL('./plugin-host.ts', import.meta.url).href;
+    writeFileSync(
+      worker,
+      `import { PluginHost } from ${JSON.stringify(host)};
+       const line = (message, fields) => { if (message === 'harm starts') process.send(fields.pid); };
+       const log = { debug: line, info: line, warn: line, error: line };
+       const host = await PluginHost.start({ pluginDirs: [import.meta.dirname], processes: 1, slots: 1, memoryMb: 256, log });
+       const context = new TextEncoder().encode(JSON.stringify({ config: { how: 'loop' } }));
+       host.run({ instanceId: 'i', taskId: 't', token: 1, attempt: 1, type: 'harm', timeoutMs: 60_000, context }, () => {});`,
+    );
+    const child = fork(worker, [], { execArgv: [] });
+    const [pid] = (await once(child, 'message')) as [number];
+    child.kill('SIGKILL');
+    await ended(pid);
+  });
+});
+
+/** Resolves when no process has this id; a process that stays makes the test time out. */
+async function ended(pid: number): Promise<void> {
+  while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

@@ -2,6 +2,7 @@ import { assert } from '../../../base/assert.ts';
 import { blame, type Death } from './blame.ts';
 import { LoadedPlugins } from './loaded-plugins.ts';
 import { PluginProcess } from './plugin-process.ts';
+import { idleQuarantine, leastLoaded } from './process-choice.ts';
 import { bystander, timedOut, type PoolOptions, type PoolTask } from './pool-task.ts';
 import type { FromChild, LoadError, Outcome, PluginType } from './plugin-protocol.ts';
 import { Suspects } from './suspects.ts';
@@ -27,7 +28,8 @@ interface Job extends PoolTask {
  * Runs attempts in child processes and keeps the processes alive. Invariants:
  * 1. every task that `run` took is answered exactly once;
  * 2. only an attempt that is known to be guilty of a death is answered 'retryable'; the others are 'lost';
- * 3. an attempt of a suspect type runs with no other beside it, in a process of its own (the quarantine).
+ * 3. an attempt of a suspect type runs with no other beside it, in a quarantine process: there are at most
+ *    one more of them than of the shared ones, and only while there are suspects.
  */
 export class PluginPool {
   readonly #options: PoolOptions;
@@ -37,7 +39,8 @@ export class PluginPool {
   readonly #queue = new Set<number>();
   readonly #processes = new Set<PluginProcess>();
   readonly #suspects = new Suspects();
-  #quarantine: PluginProcess | undefined;
+  /** Starts that wait because the last one failed. */
+  #delayedStarts = 0;
   #restarts = 0;
   #closing = false;
   #emptied: (() => void) | undefined;
@@ -47,7 +50,7 @@ export class PluginPool {
     this.#options = options;
     this.#loaded = new LoadedPlugins(options.files, options.log);
     this.#watch = setInterval(() => this.#onWatch(), WATCH_INTERVAL_MS);
-    this.#spawn();
+    this.#spawn(false);
   }
 
   /** Resolves when one process has loaded the files (the others follow); files that can't be loaded are in `loadErrors`. */
@@ -55,7 +58,7 @@ export class PluginPool {
     const pool = new PluginPool(options);
     await pool.#loaded.decided;
     if (pool.types.length === 0) await pool.close();
-    else for (let i = 1; i < options.processes; i++) pool.#spawn();
+    else for (let i = 1; i < options.processes; i++) pool.#spawn(false);
     return pool;
   }
 
@@ -108,15 +111,14 @@ export class PluginPool {
     await emptied;
   }
 
-  #spawn(): PluginProcess {
+  #spawn(quarantine: boolean): void {
     const { memoryMb, log, reservedNames } = this.#options;
-    const process = new PluginProcess(memoryMb, log, {
+    const process = new PluginProcess(quarantine, memoryMb, log, {
       message: (from, message) => this.#onMessage(from, message),
       exit: (from, death) => this.#onExit(from, death),
     });
     this.#processes.add(process);
     process.send({ kind: 'load', files: this.#loaded.files, reservedNames });
-    return process;
   }
 
   #onMessage(process: PluginProcess, message: FromChild): void {
@@ -154,7 +156,7 @@ export class PluginPool {
     const job = this.#jobs.get(id);
     if (job !== undefined) {
       // It ended alone and in good order: its type is trusted again.
-      if (process === this.#quarantine) this.#suspects.delete(job.request.type);
+      if (process.quarantine) this.#suspects.delete(job.request.type);
       this.#finish(job, job.timedOut ? timedOut(job.timeoutMs) : outcome);
     }
     if (process.state === 'retiring' && process.running.size === 0) this.#stop(process);
@@ -173,26 +175,19 @@ export class PluginPool {
     for (const id of this.#queue) {
       const job = this.#jobs.get(id);
       assert(job !== undefined, 'a queued attempt is a job');
-      const process = this.#suspects.has(job.request.type) ? this.#quarantined() : this.#leastLoaded();
+      const process = this.#suspects.has(job.request.type)
+        ? this.#quarantined()
+        : leastLoaded(this.#processes, this.#options.attemptsPerProcess);
       if (process === undefined) continue;
       this.#queue.delete(id);
       this.#hand(job, process);
     }
   }
 
-  #leastLoaded(): PluginProcess | undefined {
-    let best: PluginProcess | undefined;
-    for (const process of this.#processes) {
-      if (process.state !== 'ready' || process.doomed || process === this.#quarantine) continue;
-      if (process.running.size >= this.#options.attemptsPerProcess) continue;
-      if (best === undefined || loadOf(process) < loadOf(best)) best = process;
-    }
-    return best;
-  }
-
   #quarantined(): PluginProcess | undefined {
-    const process = (this.#quarantine ??= this.#spawn());
-    return process.state === 'ready' && !process.doomed && process.running.size === 0 ? process : undefined;
+    const choice = idleQuarantine(this.#processes, this.#options.processes + 1);
+    if (choice === 'none' && this.#delayedStarts === 0) this.#spawn(true);
+    return typeof choice === 'string' ? undefined : choice;
   }
 
   #hand(job: Job, process: PluginProcess): void {
@@ -254,7 +249,6 @@ export class PluginPool {
     }
     if (state === 'starting') this.#onStartFailure(process, death);
     else if (state === 'ready') this.#replace(process);
-    else if (process === this.#quarantine) this.#quarantine = undefined;
     this.#dispatch();
   }
 
@@ -265,19 +259,18 @@ export class PluginPool {
     );
     if (failures === null) return;
     const delayMs = failures === 0 ? 0 : Math.min(RESTART_DELAY_MS_MAX, RESTART_DELAY_MS * 2 ** failures);
+    this.#delayedStarts += 1;
     setTimeout(() => {
+      this.#delayedStarts -= 1;
       if (!this.#closing) this.#replace(process);
     }, delayMs).unref();
   }
 
-  /** The quarantine is only started when a suspect attempt asks for it; a shared process at once. */
+  /** A shared process at once; a quarantine process only when a suspect attempt asks for one. */
   #replace(process: PluginProcess): void {
-    if (process === this.#quarantine) {
-      this.#quarantine = undefined;
-      return;
-    }
+    if (process.quarantine) return;
     this.#restarts += 1;
-    this.#spawn();
+    this.#spawn(false);
   }
 
   #onWatch(): void {
@@ -291,25 +284,20 @@ export class PluginPool {
       }
     }
     this.#suspects.expire(nowMs);
-    this.#endIdleQuarantine();
+    this.#endIdleQuarantines();
     for (const id of this.#queue) {
       const job = this.#jobs.get(id);
-      if (job !== undefined && nowMs - job.queuedAtMs > Math.min(job.timeoutMs, QUEUE_WAIT_MS_MAX)) {
+      if (job !== undefined && nowMs - job.queuedAtMs > QUEUE_WAIT_MS_MAX) {
         this.#finish(job, { status: 'lost', error: 'no plugin process was free in time' });
       }
     }
     this.#dispatch();
   }
 
-  #endIdleQuarantine(): void {
-    const process = this.#quarantine;
-    if (process?.state !== 'ready' || process.running.size > 0 || this.#suspects.size > 0) return;
-    this.#quarantine = undefined;
-    this.#stop(process);
+  #endIdleQuarantines(): void {
+    if (this.#suspects.size > 0) return;
+    for (const process of this.#processes) {
+      if (process.quarantine && process.state === 'ready' && process.running.size === 0) this.#stop(process);
+    }
   }
-}
-
-/** A process whose main thread hangs comes last. */
-function loadOf(process: PluginProcess): number {
-  return process.blockedBy === undefined ? process.running.size : Number.MAX_SAFE_INTEGER;
 }

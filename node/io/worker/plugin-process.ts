@@ -41,7 +41,11 @@ export class PluginProcess {
   blockedBy: number | null | undefined;
   residentMb = 0;
 
-  constructor(memoryMb: number, log: Logger, events: ProcessEvents) {
+  /** One attempt of a suspect type at a time. */
+  readonly quarantine: boolean;
+
+  constructor(quarantine: boolean, memoryMb: number, log: Logger, events: ProcessEvents) {
+    this.quarantine = quarantine;
     this.#memoryMb = memoryMb;
     this.#log = log;
     this.#child = fork(new URL(`./plugin-child.${OWN_ENDING}`, import.meta.url), [], {

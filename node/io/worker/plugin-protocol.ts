@@ -1,5 +1,7 @@
 /** What a worker and its plugin processes say to each other (Node's IPC, structured clone), and the limits of both sides. */
 
+import { messageOf } from '../../plugins/sdk.ts';
+
 /** Of one attempt's output, as JSON in UTF-8. */
 export const OUTPUT_BYTES_MAX = 256 * 1024;
 /** Of the context handed to an attempt, as JSON in UTF-8. */
@@ -71,6 +73,6 @@ export interface BlockedReport {
 export const REPORT_FD = 4;
 
 export function errorText(thrown: unknown): string {
-  const text = thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
+  const text = messageOf(thrown) || 'an error without a message';
   return text.length > ERROR_CHARS_MAX ? `${text.slice(0, ERROR_CHARS_MAX)}…` : text;
 }

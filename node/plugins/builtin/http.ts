@@ -1,7 +1,14 @@
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  validateHeaderName,
+  validateHeaderValue,
+  type ClientRequest,
+  type IncomingMessage,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { durationMs } from '../../../api/duration.ts';
-import { definePlugin, RetryableError, TerminalError, type AnyPlugin, type TaskContext } from '../sdk.ts';
+import { definePlugin, messageOf, RetryableError, TerminalError, type AnyPlugin, type TaskContext } from '../sdk.ts';
 import { NetworkGuard } from './network-guard.ts';
 
 /** Half of a task's output limit: as a JSON string a body may grow. */
@@ -40,7 +47,13 @@ export function http(name: string, allow: string): AnyPlugin {
   const agentOptions = { keepAlive: true, maxSockets: SOCKETS_PER_HOST_MAX };
   const agents = { http: new HttpAgent(agentOptions), https: new HttpsAgent(agentOptions) };
 
-  const open = (url: URL, context: TaskContext<Config>, body: Buffer | undefined, signal: AbortSignal) => {
+  const open = (
+    url: URL,
+    context: TaskContext<Config>,
+    body: Buffer | undefined,
+    signal: AbortSignal,
+    fresh: boolean,
+  ) => {
     const options = {
       method: context.config.method,
       headers: headersOf(context, body),
@@ -48,8 +61,8 @@ export function http(name: string, allow: string): AnyPlugin {
       signal,
     };
     return url.protocol === 'https:'
-      ? httpsRequest(url, { ...options, agent: agents.https })
-      : httpRequest(url, { ...options, agent: agents.http });
+      ? httpsRequest(url, { ...options, agent: fresh ? false : agents.https })
+      : httpRequest(url, { ...options, agent: fresh ? false : agents.http });
   };
 
   return definePlugin<Config>({
@@ -59,6 +72,10 @@ export function http(name: string, allow: string): AnyPlugin {
     validateConfig(config) {
       urlOf(config);
       durationMs(config.timeout);
+      for (const [name, value] of Object.entries(config.headers)) {
+        validateHeaderName(name);
+        validateHeaderValue(name, value);
+      }
     },
     async execute(context) {
       const { config, signal } = context;
@@ -69,7 +86,7 @@ export function http(name: string, allow: string): AnyPlugin {
       const limit = AbortSignal.timeout(limitMs);
       const either = AbortSignal.any([signal, limit]);
       try {
-        const response = await exchange(() => open(url, context, body, either), body);
+        const response = await exchange((fresh) => open(url, context, body, either, fresh), body);
         return accept(response, config.method, url);
       } catch (thrown) {
         if (limit.aborted)
@@ -124,15 +141,19 @@ function headersOf({ config, idempotencyKey, token }: TaskContext<Config>, body:
 }
 
 /** A kept connection may have been closed by the other side meanwhile: that is no answer, so it is asked once more, on a new one. */
-async function exchange(open: () => ClientRequest, body: Buffer | undefined): Promise<Response> {
-  const request = open();
+async function exchange(open: (fresh: boolean) => ClientRequest, body: Buffer | undefined): Promise<Response> {
+  const request = open(false);
   try {
     return await send(request, body);
   } catch (thrown) {
-    const stale = request.reusedSocket && thrown instanceof Error && 'code' in thrown && thrown.code === 'ECONNRESET';
+    const stale = request.reusedSocket && isReset(thrown);
     if (!stale) throw thrown;
-    return send(open(), body);
+    return send(open(true), body);
   }
+}
+
+function isReset(thrown: unknown): boolean {
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ECONNRESET';
 }
 
 function send(request: ClientRequest, body: Buffer | undefined): Promise<Response> {
@@ -180,5 +201,5 @@ function accept(response: Response, method: string, url: URL): Response {
 
 function classified(thrown: unknown, what: string): Error {
   if (thrown instanceof TerminalError || thrown instanceof RetryableError) return thrown;
-  return new RetryableError(`${what}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, { cause: thrown });
+  return new RetryableError(`${what}: ${messageOf(thrown)}`, { cause: thrown });
 }

@@ -1,6 +1,6 @@
 import jsonata from 'jsonata';
 import { RE2JS } from 're2js';
-import { definePlugin, TerminalError } from '../sdk.ts';
+import { definePlugin, messageOf, TerminalError } from '../sdk.ts';
 
 /** An expression may run this long, nest calls this deep and build sequences this long. */
 const EVALUATION_MS_MAX = 1_000;
@@ -37,7 +37,7 @@ export const transform = definePlugin<Config>({
       const value: unknown = await compiled(config.expression).evaluate({ message, params, outputs, config, input });
       return value ?? null;
     } catch (thrown) {
-      throw new TerminalError(`the expression failed: ${faultText(thrown)}`);
+      throw new TerminalError(`the expression failed: ${messageOf(thrown)}`);
     }
   },
 });
@@ -65,14 +65,8 @@ function compile(text: string): jsonata.Expression {
     expression.registerFunction('pad', pad, '<s-ns?:s>');
     return expression;
   } catch (thrown) {
-    throw new Error(`expression: ${faultText(thrown)}`, { cause: thrown });
+    throw new Error(`expression: ${messageOf(thrown)}`, { cause: thrown });
   }
-}
-
-/** JSONata throws plain objects with a `message`. */
-function faultText(thrown: unknown): string {
-  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) return String(thrown.message);
-  return String(thrown);
 }
 
 /** The library's own $pad allocates whatever width it is asked for before any limit is looked at. */
