@@ -15,6 +15,7 @@ const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MS_MAX = 10_000;
 /** Between 'stop' and the kill: a little over the time that cleanup has. */
 const STOP_GRACE_MS = 2_000;
+const ENDED_BY_POOL: Death = { cause: 'exit', how: 'a kill of the pool' };
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 interface Job extends PoolTask {
@@ -80,9 +81,13 @@ export class PluginPool {
   }
 
   processes(): { pid: number; state: string; running: number; residentMb: number }[] {
-    return [...this.#processes].map(({ pid, state, running, residentMb }) => {
-      return { pid, state, running: running.size, residentMb };
+    const view = ({ pid, state, running, residentMb }: PluginProcess) => ({
+      pid,
+      state,
+      running: running.size,
+      residentMb,
     });
+    return Array.from(this.#processes, view);
   }
 
   run(task: PoolTask): void {
@@ -215,12 +220,12 @@ export class PluginPool {
 
   #stop(process: PluginProcess): void {
     if (process.state === 'starting') {
-      process.kill({ cause: 'exit', how: 'a kill of the pool' });
+      process.kill(ENDED_BY_POOL);
       return;
     }
     process.state = 'stopping';
     process.send({ kind: 'stop' });
-    setTimeout(() => process.kill({ cause: 'exit', how: 'a kill of the pool' }), STOP_GRACE_MS).unref();
+    setTimeout(() => process.kill(ENDED_BY_POOL), STOP_GRACE_MS).unref();
   }
 
   #onExit(process: PluginProcess, death: Death): void {
@@ -253,10 +258,8 @@ export class PluginPool {
   }
 
   #onStartFailure(process: PluginProcess, death: Death): void {
-    const failures = this.#loaded.onStartFailure(
-      process.loadingFile,
-      death.cause === 'exit' ? death.how : 'over the memory limit',
-    );
+    const how = death.cause === 'exit' ? death.how : 'over the memory limit';
+    const failures = this.#loaded.onStartFailure(process.loadingFile, how);
     if (failures === null) return;
     const delayMs = failures === 0 ? 0 : Math.min(RESTART_DELAY_MS_MAX, RESTART_DELAY_MS * 2 ** failures);
     this.#delayedStarts += 1;

@@ -7,7 +7,7 @@ export const OUTPUT_BYTES_MAX = 256 * 1024;
 /** Of the context handed to an attempt, as JSON in UTF-8. */
 export const CONTEXT_BYTES_MAX = 4 * 1024 * 1024;
 /** Of an error text that is reported to the cluster. */
-export const ERROR_CHARS_MAX = 2_000;
+const ERROR_CHARS_MAX = 2_000;
 /** Of one line that a plugin writes to the log. */
 export const LOG_LINE_CHARS_MAX = 8_192;
 /** Lines that one process may write per second; more are counted and dropped. */
