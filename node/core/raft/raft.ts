@@ -336,7 +336,11 @@ export class Raft {
       this.#votedFor = null;
       this.#hardStateChanged = true;
     }
-    if (this.role === 'leader') this.#failReads();
+    if (this.role === 'leader') {
+      this.#failReads();
+      // Its own deadline is from before it led: without a new one it would campaign at once against its successor.
+      this.#resetElectionTimer();
+    }
     this.role = 'follower';
     this.leaderId = leaderId;
     this.#preVoting = false;
@@ -469,10 +473,7 @@ export class Raft {
   #checkQuorum(): void {
     let active = 1;
     for (const peer of this.#peers) if (this.peerActive(peer)) active++;
-    if (!this.#quorum(active)) {
-      this.#becomeFollower(this.#term, undefined);
-      this.#resetElectionTimer();
-    }
+    if (!this.#quorum(active)) this.#becomeFollower(this.#term, undefined);
   }
 
   // ---- replication -----------------------------------------------------------------------------------------------
