@@ -5,14 +5,13 @@
  */
 import { writeSync } from 'node:fs';
 import { Session, type Debugger, type InspectorNotification } from 'node:inspector';
-import { workerData } from 'node:worker_threads';
-import { ATTEMPT_STORE, WATCH_INTERVAL_MS } from './block-watch.ts';
+import { parentPort, workerData } from 'node:worker_threads';
+import { ATTEMPT_STORE, WATCH_INTERVAL_MS, type WatchData } from './block-watch.ts';
 import { REPORT_FD, type BlockedReport } from './plugin-protocol.ts';
 
 const EXPRESSION = `globalThis[Symbol.for(${JSON.stringify(Symbol.keyFor(ATTEMPT_STORE))})].getStore()`;
 
-const beats = workerData as Int32Array;
-const parentPid = process.ppid;
+const { beats, parentPid } = workerData as WatchData;
 let lastBeat = -1;
 let session: Session | undefined;
 
@@ -54,3 +53,5 @@ setInterval(() => {
     session = interrupt();
   }
 }, WATCH_INTERVAL_MS);
+
+parentPort?.postMessage('watching');

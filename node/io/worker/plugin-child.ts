@@ -4,13 +4,14 @@
  * every `execute`, or a hang, finds its attempt.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../plugins/sdk.ts';
-import { ATTEMPT_STORE, BEAT_INTERVAL_MS } from './block-watch.ts';
+import { ATTEMPT_STORE, BEAT_INTERVAL_MS, type WatchData } from './block-watch.ts';
 import { LogBudget } from './log-budget.ts';
 import { LOG_LINE_CHARS_MAX, errorText } from './plugin-protocol.ts';
 import type { AttemptRequest, FromChild, LoadError, LogLevel, ToChild } from './plugin-protocol.ts';
@@ -69,6 +70,7 @@ async function load(files: readonly string[], reservedNames: readonly string[]):
       errors.push({ file, error: errorText(thrown) });
     }
   }
+  await watching;
   send({ kind: 'ready', types: table.types(), errors });
 }
 
@@ -123,11 +125,14 @@ function resolveSdk(): void {
   });
 }
 
-function watchForBlocks(): void {
+/** Resolves when the thread watches, or can't: then a hang is charged by time-outs alone. */
+async function watchForBlocks(): Promise<void> {
   const beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   setInterval(() => Atomics.add(beats, 0, 1), BEAT_INTERVAL_MS);
-  const watcher = new Worker(new URL(`./block-watch-thread.${OWN_ENDING}`, import.meta.url), { workerData: beats });
+  const workerData: WatchData = { beats, parentPid: Number(process.argv[2]) };
+  const watcher = new Worker(new URL(`./block-watch-thread.${OWN_ENDING}`, import.meta.url), { workerData });
   watcher.on('error', (error) => logger({}).warn('the watching thread ended', { error: errorText(error) }));
+  await once(watcher, 'message').catch(() => undefined);
 }
 
 function volunteerForOomKiller(): void {
@@ -140,7 +145,7 @@ function volunteerForOomKiller(): void {
 
 volunteerForOomKiller();
 resolveSdk();
-watchForBlocks();
+const watching = watchForBlocks();
 process.on('uncaughtException', onStrayError);
 process.on('message', onMessage);
 process.on('disconnect', () => process.exit(0));

@@ -3,7 +3,7 @@ import { blame, type Death } from './blame.ts';
 import { LoadedPlugins } from './loaded-plugins.ts';
 import { PluginProcess } from './plugin-process.ts';
 import { idleQuarantine, leastLoaded } from './process-choice.ts';
-import { bystander, timedOut, type PoolOptions, type PoolTask } from './pool-task.ts';
+import { bystander, logDeath, timedOut, type PoolOptions, type PoolTask } from './pool-task.ts';
 import type { FromChild, LoadError, Outcome, PluginType } from './plugin-protocol.ts';
 import { Suspects } from './suspects.ts';
 
@@ -244,14 +244,7 @@ export class PluginPool {
       if (this.#processes.size === 0) this.#emptied?.();
       return;
     }
-    if (state !== 'stopping') {
-      this.#options.log.error('a plugin process died', {
-        plugin_pid: process.pid,
-        ...(death.cause === 'exit' ? { how: death.how } : { cause: death.cause }),
-        attempts_lost: running.length - verdict.guilty.size,
-        attempts_failed: verdict.guilty.size,
-      });
-    }
+    if (state !== 'stopping') logDeath(this.#options.log, process.pid, death, running.length, verdict.guilty.size);
     if (state === 'starting') this.#onStartFailure(process, death);
     else if (state === 'ready') this.#replace(process);
     this.#dispatch();

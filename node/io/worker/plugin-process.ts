@@ -48,7 +48,8 @@ export class PluginProcess {
     this.quarantine = quarantine;
     this.#memoryMb = memoryMb;
     this.#log = log;
-    this.#child = fork(new URL(`./plugin-child.${OWN_ENDING}`, import.meta.url), [], {
+    // The child is told its parent's id: it may start so late that the parent is gone and its parent another.
+    this.#child = fork(new URL(`./plugin-child.${OWN_ENDING}`, import.meta.url), [String(process.pid)], {
       execArgv: [
         `--max-old-space-size=${Math.floor(memoryMb * HEAP_PART)}`,
         // Plugin directories need no package.json.

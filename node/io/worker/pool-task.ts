@@ -29,3 +29,12 @@ export function bystander(death: Death): Outcome {
   const why = death.cause === 'exit' ? `exited with ${death.how}` : `was killed (${death.cause})`;
   return { status: 'lost', error: `the plugin process ${why} while this attempt ran beside others` };
 }
+
+export function logDeath(log: Logger, pid: number, death: Death, running: number, guilty: number): void {
+  log.error('a plugin process died', {
+    plugin_pid: pid,
+    ...(death.cause === 'exit' ? { how: death.how } : { cause: death.cause }),
+    attempts_lost: running - guilty,
+    attempts_failed: guilty,
+  });
+}
