@@ -143,9 +143,11 @@ export class Reads {
           rounds.delete(id);
           this.#waiting -= round.queries.length;
           for (const { query } of round.queries) this.#answer(query);
-        } else if (round.queries.every((waiting) => this.#expired(waiting, nowMs))) {
+        } else if (round.queries.length > 0 && round.queries.every((waiting) => this.#expired(waiting, nowMs))) {
+          // A round that only peers asked for stays until it is confirmed or lost: they keep the time themselves.
           rounds.delete(id);
           this.#requeue(round);
+          for (const { peer, requestId } of round.peers) this.#refusePeer(peer, requestId);
         }
       }
     }
