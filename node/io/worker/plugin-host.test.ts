@@ -411,6 +411,7 @@ describe('a plugin process whose worker was killed', () => {
     const [pid] = (await once(child, 'message')) as [number];
     child.kill('SIGKILL');
     await ended(pid);
+    expect(isRunning(pid)).toBe(false);
   });
 });
 

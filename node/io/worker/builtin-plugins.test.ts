@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { PluginTable } from '../../io/worker/plugin-table.ts';
-import type { Logger } from '../sdk.ts';
-import { builtinPlugins } from './catalog.ts';
+import { PluginTable } from './plugin-table.ts';
+import type { Logger } from '../../plugins/sdk.ts';
+import { builtinPlugins } from '../../plugins/builtin/catalog.ts';
 
 const lines: { level: string; message: string; fields: Record<string, unknown> | undefined }[] = [];
 const at = (level: string) => (message: string, fields?: Record<string, unknown>) => {
