@@ -6,10 +6,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { configurationMarkdown } from './generate-configuration.ts';
+import { protocolMarkdown } from './generate-protocol.ts';
 import { ROOT_DIR } from './steps.ts';
 
 const GENERATED: readonly { path: string; text: () => string }[] = [
   { path: 'docs/configuration.md', text: configurationMarkdown },
+  { path: 'docs/protocol.md', text: protocolMarkdown },
 ];
 
 const checkOnly = process.argv.includes('--check');
