@@ -64,7 +64,13 @@ export class Dispatcher {
       if (worker === undefined) return;
       this.#pending.add(key);
       this.#reserved.set(worker.session, (this.#reserved.get(worker.session) ?? 0) + 1);
-      chosen.push({ key, instanceId: ref.instanceId, taskId: ref.taskId, workerId: worker.id, session: worker.session });
+      chosen.push({
+        key,
+        instanceId: ref.instanceId,
+        taskId: ref.taskId,
+        workerId: worker.id,
+        session: worker.session,
+      });
     }
   }
 

@@ -14,7 +14,14 @@ import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
 import { compileRules, type RuleSet } from './core/rules/rule-set.ts';
-import { CancelInstance, COMMAND, DeleteDocument, MessageBatch, MessageItem, PutDocument } from './core/state/commands.ts';
+import {
+  CancelInstance,
+  COMMAND,
+  DeleteDocument,
+  MessageBatch,
+  MessageItem,
+  PutDocument,
+} from './core/state/commands.ts';
 import { errorOf, type ItemResult, type ProposalResult } from './core/state/outcomes.ts';
 import { encode } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
@@ -197,7 +204,10 @@ export class Ingress implements Gateway {
     let items: QueuedItem[] = [];
     let bytes = 0;
     for (const item of queue) {
-      if (items.length > 0 && (bytes + item.incoming.payload.length > BATCH_BYTES_MAX || items.length >= BATCH_ITEMS_MAX)) {
+      if (
+        items.length > 0 &&
+        (bytes + item.incoming.payload.length > BATCH_BYTES_MAX || items.length >= BATCH_ITEMS_MAX)
+      ) {
         this.#sendBatch({ items, bytes, maybeKept: false });
         items = [];
         bytes = 0;

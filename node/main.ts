@@ -68,7 +68,8 @@ try {
 } catch (error) {
   const usage = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  if (error instanceof DistricError) for (const { field, reason } of error.fields) process.stderr.write(`  ${field}: ${reason}\n`);
+  if (error instanceof DistricError)
+    for (const { field, reason } of error.fields) process.stderr.write(`  ${field}: ${reason}\n`);
   if (usage) process.stderr.write(`\n${USAGE}`);
   process.exit(usage ? 2 : 1);
 }

@@ -279,7 +279,10 @@ export class Coordinator {
     }
     if (commandKind !== COMMAND.messages) return undefined;
     if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
-      return refusal('CATALOG_STALE', `the catalog is at version ${String(this.state.catalog.version)} or about to change`);
+      return refusal(
+        'CATALOG_STALE',
+        `the catalog is at version ${String(this.state.catalog.version)} or about to change`,
+      );
     }
     if (this.state.instances.active.size >= this.#config.activeInstancesMax) {
       const max = String(this.#config.activeInstancesMax);
@@ -371,7 +374,10 @@ export class Coordinator {
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
-          this.#answer(proposal.origin, proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'));
+          this.#answer(
+            proposal.origin,
+            proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'),
+          );
         }
       }
       this.raft.log.shrink(this.state.appliedIndex);

@@ -37,7 +37,8 @@ export function clusterStatus(source: StatusSource): unknown {
       };
     }),
     workers: [...state.workers.workers.values()].map((worker) => {
-      const running = raft.role === 'leader' ? desk.load(worker) : (state.instances.running.get(worker.session)?.size ?? 0);
+      const running =
+        raft.role === 'leader' ? desk.load(worker) : (state.instances.running.get(worker.session)?.size ?? 0);
       const missing = raft.role === 'leader' && !desk.connected.has(worker.id);
       return {
         id: worker.id,

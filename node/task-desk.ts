@@ -103,7 +103,10 @@ export class TaskDesk {
   }
 
   #welcome(workerId: string, session: string, registered: boolean, leaderId: string | undefined): void {
-    this.#parts.ports.send(workerId, { kind: 'WORKER_WELCOME', body: { session, registered, leaderId: leaderId ?? '' } });
+    this.#parts.ports.send(workerId, {
+      kind: 'WORKER_WELCOME',
+      body: { session, registered, leaderId: leaderId ?? '' },
+    });
   }
 
   // ---- messages --------------------------------------------------------------------------------------------------
@@ -221,7 +224,9 @@ export class TaskDesk {
     const { id: workerId, session } = worker;
     if (this.#losing.has(session)) return;
     this.#losing.add(session);
-    this.#parts.propose(COMMAND.loseWorker, LoseWorker, { workerId, session, reason }, () => this.#losing.delete(session));
+    this.#parts.propose(COMMAND.loseWorker, LoseWorker, { workerId, session, reason }, () =>
+      this.#losing.delete(session),
+    );
   }
 
   #push(workerId: string, instanceId: string, position: number): void {
@@ -242,7 +247,8 @@ export class TaskDesk {
   }
 
   #flushNotices(): void {
-    for (const [workerId, acks] of this.#acks) this.#parts.ports.send(workerId, { kind: 'TASK_STATUS', body: { acks } });
+    for (const [workerId, acks] of this.#acks)
+      this.#parts.ports.send(workerId, { kind: 'TASK_STATUS', body: { acks } });
     for (const [workerId, attempts] of this.#cancels) {
       this.#parts.ports.send(workerId, { kind: 'TASK_CANCEL', body: { attempts } });
     }
@@ -277,7 +283,10 @@ export class TaskDesk {
       case 'workerLost':
         metrics.tasksRunning(event.workerId, 0);
         this.#hellos.delete(event.workerId);
-        this.#parts.ports.log.warn({ component: 'workers', worker: event.workerId, reason: event.reason }, 'worker lost');
+        this.#parts.ports.log.warn(
+          { component: 'workers', worker: event.workerId, reason: event.reason },
+          'worker lost',
+        );
         // Still connected, so it is alive after all: it may register again.
         if (this.connected.has(event.workerId)) this.#welcome(event.workerId, '', false, undefined);
         break;
@@ -299,7 +308,10 @@ export class TaskDesk {
         break;
       }
       case 'catalogChanged':
-        this.#parts.ports.log.info({ component: 'catalog', version: state.catalog.version, at: now.wallMs }, 'catalog changed');
+        this.#parts.ports.log.info(
+          { component: 'catalog', version: state.catalog.version, at: now.wallMs },
+          'catalog changed',
+        );
         break;
     }
     metrics.tasksReady(state.instances.readyCount);

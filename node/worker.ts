@@ -228,7 +228,10 @@ export class WorkerNode {
     this.#attempts.delete(textKey(ack));
     if (!ack.accepted) {
       const { instanceId, taskId, token } = ack;
-      this.#ports.log.warn({ component: 'worker', instanceId, taskId, token }, 'STALE_ATTEMPT: the result came too late');
+      this.#ports.log.warn(
+        { component: 'worker', instanceId, taskId, token },
+        'STALE_ATTEMPT: the result came too late',
+      );
     }
   }
 

@@ -81,7 +81,13 @@ async function run(view: View, roundCount: number, dir: string, onCluster: (clus
 async function runOn(cluster: LocalCluster, view: View, roundCount: number): Promise<Omit<Outcome, 'notices'>> {
   const { servers } = cluster;
   view.say(`ready; the leader is ${(await cluster.leader()) ?? 'not elected yet'}`);
-  const io = { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env, cwd: process.cwd() };
+  const io = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stdin: process.stdin,
+    env: process.env,
+    cwd: process.cwd(),
+  };
   const changes = await applyDocuments(new RestClient(servers), await loadDocuments([EXAMPLE_DIR], io), false);
   view.say(`applied ${String(changes.length)} documents of examples/github: rules and workflows`);
 
@@ -165,7 +171,12 @@ function rowsOf(outcome: Outcome, roundCount: number): Row[] {
     must('sent', sent, 'messages', true),
     must('acknowledged', acknowledged, 'messages', acknowledged === sent),
     must('lost', verification.lost.length, 'messages', verification.lost.length === 0),
-    must('duplicateResults', verification.duplicateResults.length, 'results', verification.duplicateResults.length === 0),
+    must(
+      'duplicateResults',
+      verification.duplicateResults.length,
+      'results',
+      verification.duplicateResults.length === 0,
+    ),
     must('unfinished', verification.unfinished.length, 'instances', verification.unfinished.length === 0),
     must('failoverMs', failoverMs, 'ms', Number.isFinite(failoverMs)),
     figure('tasks', verification.tasks, 'tasks'),
@@ -228,7 +239,9 @@ async function main(): Promise<number> {
     const report = createReport(rows, 0);
     if (values.json !== undefined) writeReport(values.json, report);
     await cleanUp();
-    view.say(report.ok ? 'every promise was kept; nothing is left running' : 'a promise was NOT kept: see FAILED above');
+    view.say(
+      report.ok ? 'every promise was kept; nothing is left running' : 'a promise was NOT kept: see FAILED above',
+    );
     return report.ok ? 0 : 1;
   } catch (error) {
     await cleanUp();

@@ -94,9 +94,7 @@ async function checkInstance(
     found.retries += Math.max(0, task.attempts - 1 - task.redispatches);
   }
   const expected = results(instance);
-  const copies = await Promise.all(
-    each.map((client) => client.get<InstanceResource>(path, { consistency: 'stale' })),
-  );
+  const copies = await Promise.all(each.map((client) => client.get<InstanceResource>(path, { consistency: 'stale' })));
   if (copies.some((copy) => results(copy) !== expected)) found.duplicateResults.push(id);
 }
 

@@ -88,7 +88,10 @@ export class Catalog {
     if (!this.workflows.has(id)) throw new DistricError('NOT_FOUND', `there is no workflow "${id}"`);
     for (const { document } of this.rules.values()) {
       if (document.actions.some(({ workflow }) => workflow === id)) {
-        throw new DistricError('IN_USE', `workflow "${id}" is started by rule "${document.id}"; delete or change it first`);
+        throw new DistricError(
+          'IN_USE',
+          `workflow "${id}" is started by rule "${document.id}"; delete or change it first`,
+        );
       }
     }
     this.workflows.delete(id);
@@ -132,7 +135,10 @@ export class Catalog {
     if (before !== undefined && JSON.stringify(before.document) === JSON.stringify(document)) {
       return { change: 'unchanged', stored: before };
     }
-    const stored = { document, revision: before === undefined ? this.#nextRevision(what, document.id) : before.revision + 1 };
+    const stored = {
+      document,
+      revision: before === undefined ? this.#nextRevision(what, document.id) : before.revision + 1,
+    };
     table.set(document.id, stored);
     return { change: before === undefined ? 'created' : 'configured', stored };
   }

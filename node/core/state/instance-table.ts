@@ -86,7 +86,12 @@ export class InstanceTable {
     this.#emit({ kind: 'instanceStarted', workflow: plan.workflow });
   }
 
-  assign(instanceId: string, taskId: string, attempt: { token: number; worker: string; session: string }, now: Now): void {
+  assign(
+    instanceId: string,
+    taskId: string,
+    attempt: { token: number; worker: string; session: string },
+    now: Now,
+  ): void {
     const instance = this.active.get(instanceId);
     if (instance === undefined) return;
     const plan = this.planOf(instance);

@@ -191,7 +191,9 @@ export class StateMachine {
       case COMMAND.results:
         return this.#report(decode(this.#host, Results, payload), now);
       default:
-        throw new Error(`entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`);
+        throw new Error(
+          `entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`,
+        );
     }
   }
 

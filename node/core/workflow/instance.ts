@@ -3,14 +3,7 @@
 export const INSTANCE_STATUSES = ['RUNNING', 'COMPLETED', 'FAILED', 'TIMED_OUT', 'CANCELLED'] as const;
 export type InstanceStatus = (typeof INSTANCE_STATUSES)[number];
 export type TaskStatus =
-  | 'PENDING'
-  | 'READY'
-  | 'RUNNING'
-  | 'RETRYING'
-  | 'COMPLETED'
-  | 'FAILED'
-  | 'TIMED_OUT'
-  | 'CANCELLED';
+  'PENDING' | 'READY' | 'RUNNING' | 'RETRYING' | 'COMPLETED' | 'FAILED' | 'TIMED_OUT' | 'CANCELLED';
 
 export interface TaskState {
   status: TaskStatus;

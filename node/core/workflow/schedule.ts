@@ -238,7 +238,12 @@ function stopInstance(instance: Instance, status: InstanceStatus, error: string,
     if (task.status === 'RUNNING' && task.session !== null) {
       changes.cancelled.push({ position, token: task.token, session: task.session });
     }
-    if (task.status === 'PENDING' || task.status === 'READY' || task.status === 'RUNNING' || task.status === 'RETRYING') {
+    if (
+      task.status === 'PENDING' ||
+      task.status === 'READY' ||
+      task.status === 'RUNNING' ||
+      task.status === 'RETRYING'
+    ) {
       task.status = 'CANCELLED';
       task.endedAt = now.wallMs;
       task.dueMs = 0;
