@@ -75,7 +75,10 @@ export interface EntryHead {
 }
 
 export function encodeEntry(host: Host, head: EntryHead, payload: Uint8Array): Entry {
-  assert(Number.isSafeInteger(head.index) && Number.isSafeInteger(head.term), 'term and index are safe integers');
+  // A fraction would be in the leader's entry and not in its bytes: replicas would apply different times.
+  for (const value of [head.term, head.index, head.timeMs, head.wallMs]) {
+    assert(Number.isSafeInteger(value) && value >= 0, 'term, index and times are whole numbers below 2^53');
+  }
   const bytes = host.alloc(ENTRY_HEADER_BYTES + payload.length);
   writeU64(bytes, 0, head.term);
   writeU64(bytes, 8, head.index);
