@@ -180,8 +180,8 @@ export class Raft {
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     if (this.role === 'leader') {
-      this.#checkQuorum();
-      if (this.role === 'leader' && nowMs >= this.#heartbeatDueMs) this.#sendHeartbeats();
+      if (!this.#hearsQuorum()) this.#becomeFollower(this.#term, undefined);
+      else if (nowMs >= this.#heartbeatDueMs) this.#sendHeartbeats();
     } else if (nowMs >= this.#electionDeadlineMs) {
       this.#startPreVote();
     }
@@ -470,10 +470,11 @@ export class Raft {
     this.#sendHeartbeats();
   }
 
-  #checkQuorum(): void {
+  /** CheckQuorum: a leader that a majority has not answered lately may have been replaced already. */
+  #hearsQuorum(): boolean {
     let active = 1;
     for (const peer of this.#peers) if (this.peerActive(peer)) active++;
-    if (!this.#quorum(active)) this.#becomeFollower(this.#term, undefined);
+    return this.#quorum(active);
   }
 
   // ---- replication -----------------------------------------------------------------------------------------------
