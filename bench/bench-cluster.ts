@@ -14,6 +14,7 @@ const REQUEST_TIMEOUT_MS = 20_000;
 export class BenchCluster {
   readonly #cluster: LocalCluster;
   readonly #client: RestClient;
+  #stopped: Promise<void> | undefined;
 
   private constructor(cluster: LocalCluster) {
     this.#cluster = cluster;
@@ -37,9 +38,10 @@ export class BenchCluster {
     return this.#cluster.servers;
   }
 
-  async stop(): Promise<void> {
-    await this.#cluster.stop();
-    rmSync(this.#cluster.dataDir, { recursive: true, force: true });
+  /** May be called again while it stops: at an interrupt the measurement under way ends as well. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
   }
 
   status(): Promise<ClusterStatus> {
@@ -58,6 +60,11 @@ export class BenchCluster {
       if (counts.instances_active === 0 || performance.now() > deadline) return counts.instances_active;
       await delay(DRAINED_POLL_MS);
     }
+  }
+
+  async #stop(): Promise<void> {
+    await this.#cluster.stop();
+    rmSync(this.#cluster.dataDir, { recursive: true, force: true });
   }
 
   async #load(awaitType: boolean): Promise<void> {

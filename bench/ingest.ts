@@ -33,15 +33,16 @@ export async function measureIngest(run: BenchRun, etcd: EtcdPrograms | undefine
 async function measurePeer(run: BenchRun, etcd: EtcdPrograms, members: number, rows: Row[]): Promise<EtcdFigures> {
   const common = { members, valueBytes: VALUE_BYTES, durationMs: run.durationMs, dataRoot: run.options.dataRoot };
   let best: Peer = { name: 'etcd', value: 0 };
+  const where = `etcd, ${members} member${members === 1 ? '' : 's'}`;
   for (const callers of ETCD_CALLERS) {
-    run.progress(`etcd, ${members} members, ${callers} callers`);
+    run.progress(`${where}, ${callers} callers`);
     const result = await measureEtcd(etcd, { ...common, callers });
     if (result.errors > 0) run.fail(`etcd failed ${result.errors} puts: ${result.firstFailure ?? ''}`);
     if (result.putsPerSecond > best.value) best = { name: `etcd, ${callers} callers`, value: result.putsPerSecond };
-    rows.push(figure(`etcd, ${members} members, ${callers} callers`, result.putsPerSecond, 'puts/s'));
-    rows.push(figure(`etcd, ${members} members, ${callers} callers, p99`, result.p99Ms, 'ms'));
+    rows.push(figure(`${where}, ${callers} callers`, result.putsPerSecond, 'puts/s'));
+    rows.push(figure(`${where}, ${callers} callers, p99`, result.p99Ms, 'ms'));
   }
-  run.progress(`etcd, ${members} members, one put at a time`);
+  run.progress(`${where}, one put at a time`);
   const single = await measureEtcd(etcd, { ...common, callers: 1 });
   return { best, oneAtATimeP50Ms: single.p50Ms };
 }

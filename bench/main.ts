@@ -7,12 +7,14 @@ import { buildEtcd, type EtcdPrograms } from './peers/etcd.ts';
 import { createReport, renderTable, writeReport, type Row } from './report.ts';
 import { measureWorkflows } from './workflows.ts';
 
+/** As a shell reports a program that Ctrl-C ended. */
+const EXIT_INTERRUPTED = 130;
 const TMPFS_MAGIC = 0x01021994;
 
 async function main(options: BenchOptions): Promise<boolean> {
   const run = new BenchRun(options);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void run.interrupt().finally(() => process.exit(1)));
+    process.once(signal, () => void run.interrupt().finally(() => process.exit(EXIT_INTERRUPTED)));
   }
   if (statfsSync(options.dataRoot).type === TMPFS_MAGIC) {
     run.progress(`${options.dataRoot} lies in memory, where a sync costs nothing: choose a disk with --data`);

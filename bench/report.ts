@@ -68,7 +68,7 @@ export function renderTable(rows: readonly Row[]): string {
   const table = new Table({
     head: ['measured', 'value', 'unit', 'peer', "peer's", 'ratio', 'must', ''],
     colAligns: ['left', 'right', 'left', 'left', 'right', 'right', 'right', 'left'],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
   });
   for (const row of rows) {
     table.push([
