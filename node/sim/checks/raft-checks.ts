@@ -1,0 +1,167 @@
+/** Raft's promises, watched from outside the core: by what nodes send, write, and take as committed. */
+import { decodeEntry } from '../../core/raft/entry.ts';
+import type { SequencedWrite } from '../../core/raft/outbox.ts';
+import type { Message } from '../../core/tlv/messages.ts';
+import { nodeHost } from '../../io/host.ts';
+import type { Counters } from '../counters.ts';
+import type { Observer } from '../observer.ts';
+import type { SimCoordinator } from '../sim-coordinator.ts';
+import { demand } from '../violation.ts';
+
+interface Known {
+  term: number;
+  checksum: number;
+}
+
+interface NodeRecord {
+  /** Highest term it has spoken in. */
+  term: number;
+  /** Its vote per term. */
+  votes: Map<number, string>;
+  /** Commit index of the process as last seen. */
+  commitIndex: number;
+  ledTerm: number;
+}
+
+const TWO_40 = 2 ** 40;
+
+export class RaftChecks implements Observer {
+  readonly #counters: Counters;
+  #nodes: readonly SimCoordinator[] = [];
+  readonly #records = new Map<string, NodeRecord>();
+  readonly #leaders = new Map<number, string>();
+  /** Checksum by (term, index) of every entry ever written. */
+  readonly #entries = new Map<number, number>();
+  /** By index, from 1. */
+  readonly #committed: Known[] = [{ term: 0, checksum: 0 }];
+
+  constructor(counters: Counters) {
+    this.#counters = counters;
+  }
+
+  watch(nodes: readonly SimCoordinator[]): void {
+    this.#nodes = nodes;
+  }
+
+  get committedIndex(): number {
+    return this.#committed.length - 1;
+  }
+
+  onBoot(node: SimCoordinator): void {
+    const raft = node.coordinator?.raft;
+    if (raft === undefined) return;
+    const record = this.#record(node);
+    demand(raft.term >= record.term, 'termBack', () => `${node.id} is back in term ${raft.term}, was in ${record.term}`);
+    record.commitIndex = 0;
+    record.ledTerm = 0;
+    if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
+    this.onTurn(node);
+  }
+
+  onSend(node: SimCoordinator, to: string, message: Message): void {
+    const record = this.#record(node);
+    switch (message.kind) {
+      case 'REQUEST_VOTE':
+        this.#vote(node, record, message.body.term, node.id);
+        break;
+      case 'REQUEST_VOTE_RESPONSE':
+        if (message.body.granted) this.#vote(node, record, message.body.term, to);
+        break;
+      case 'APPEND_ENTRIES':
+      case 'APPEND_ENTRIES_RESPONSE':
+        break;
+      default:
+        return;
+    }
+    const { term } = message.body;
+    demand(term >= record.term, 'termBack', () => `${node.id} speaks in term ${term} after ${record.term}`);
+    record.term = term;
+  }
+
+  #vote(node: SimCoordinator, record: NodeRecord, term: number, candidate: string): void {
+    const before = record.votes.get(term);
+    record.votes.set(term, candidate);
+    demand(before === undefined || before === candidate, 'oneVote', () => {
+      return `${node.id} votes for ${candidate} in term ${term} after ${String(before)}`;
+    });
+  }
+
+  onPersist(node: SimCoordinator, write: SequencedWrite): void {
+    const { truncateFrom } = write;
+    if (truncateFrom !== undefined) {
+      this.#counters.add('log suffix replaced');
+      const committed = this.#committed[truncateFrom];
+      const own = node.logDisk.flushed(truncateFrom);
+      const checksum = own === undefined ? undefined : decodeEntry(nodeHost, own)?.checksum;
+      demand(committed === undefined || checksum !== committed.checksum, 'commitHistory', () => {
+        return `${node.id} truncates from ${truncateFrom}, and that entry is committed`;
+      });
+    }
+    for (const { index, bytes } of write.entries) {
+      const entry = decodeEntry(nodeHost, bytes);
+      demand(entry?.index === index, 'logMatching', () => `${node.id} writes a damaged entry ${index}`);
+      if (entry === undefined) continue;
+      const key = entry.term * TWO_40 + index;
+      const known = this.#entries.get(key);
+      this.#entries.set(key, entry.checksum);
+      demand(known === undefined || known === entry.checksum, 'logMatching', () => {
+        return `${node.id} writes another entry ${index} of term ${entry.term} than is known`;
+      });
+    }
+  }
+
+  onTurn(node: SimCoordinator): void {
+    const raft = node.coordinator?.raft;
+    if (raft === undefined) return;
+    const record = this.#record(node);
+    if (raft.role === 'leader' && record.ledTerm !== raft.term) this.#onLeader(node, record, raft.term);
+    if (raft.commitIndex === record.commitIndex) return;
+    demand(raft.commitIndex > record.commitIndex, 'commitBack', () => {
+      return `${node.id} went from ${record.commitIndex} to ${raft.commitIndex}`;
+    });
+    for (let index = Math.max(record.commitIndex + 1, raft.log.firstIndex, 1); index <= raft.commitIndex; index++) {
+      const { term, checksum } = raft.log.entry(index);
+      const known = this.#committed[index];
+      if (known === undefined) this.#committed[index] = { term, checksum };
+      demand(known === undefined || known.checksum === checksum, 'commitHistory', () => {
+        return `${node.id} commits entry ${index} of term ${term}, already committed is one of term ${String(known?.term)}`;
+      });
+    }
+    record.commitIndex = raft.commitIndex;
+    this.#checkDurable(node, raft.commitIndex);
+  }
+
+  /** The checksum chain covers what is before it, so the last entry stands for all. */
+  #checkDurable(node: SimCoordinator, index: number): void {
+    const checksum = this.#committed[index]?.checksum;
+    const count = this.#nodes.filter(({ logDisk }) => {
+      const bytes = logDisk.flushed(index);
+      return bytes !== undefined && decodeEntry(nodeHost, bytes)?.checksum === checksum;
+    }).length;
+    demand(2 * count > this.#nodes.length, 'commitDurable', () => {
+      return `${node.id} commits ${index}, which is on ${count} of ${this.#nodes.length} disks`;
+    });
+  }
+
+  #onLeader(node: SimCoordinator, record: NodeRecord, term: number): void {
+    record.ledTerm = term;
+    const other = this.#leaders.get(term);
+    demand(other === undefined || other === node.id, 'oneLeader', () => `${node.id} and ${String(other)} lead term ${term}`);
+    this.#leaders.set(term, node.id);
+    const leading = this.#nodes.filter(({ coordinator }) => coordinator?.raft.role === 'leader').length;
+    if (leading > 1) this.#counters.add('two leaders of different terms at once');
+    const last = this.committedIndex;
+    const log = node.coordinator?.raft.log;
+    if (last === 0 || log === undefined) return;
+    const has = log.lastIndex >= last && log.entry(last).checksum === this.#committed[last]?.checksum;
+    demand(has, 'leaderCompleteness', () => `${node.id} leads term ${term} without the committed entry ${last}`);
+  }
+
+  #record(node: SimCoordinator): NodeRecord {
+    const known = this.#records.get(node.id);
+    if (known !== undefined) return known;
+    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0 };
+    this.#records.set(node.id, record);
+    return record;
+  }
+}

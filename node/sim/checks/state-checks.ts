@@ -1,0 +1,153 @@
+/**
+ * The replicated state's promises, by a small model of its own: who got which attempt, what was accepted, and the
+ * hash at every index. The first replica to apply an index feeds the model; the others are compared with it.
+ */
+import { COMMAND, MessageBatch, MessageItem, Results } from '../../core/state/commands.ts';
+import type { StateEvent } from '../../core/state/events.ts';
+import type { Entry } from '../../core/raft/entry.ts';
+import type { Body } from '../../core/tlv/messages.ts';
+import { decode } from '../../core/tlv/struct.ts';
+import { nodeHost } from '../../io/host.ts';
+import type { Observer } from '../observer.ts';
+import type { SimCoordinator } from '../sim-coordinator.ts';
+import type { TaskContext } from '../sim-worker.ts';
+import { demand } from '../violation.ts';
+
+interface Attempt {
+  token: number;
+  session: string;
+  workerId: string;
+  /** It is the running one. */
+  open: boolean;
+  /** Token of the accepted result; 0: none yet. */
+  completed: number;
+}
+
+export class StateChecks implements Observer {
+  readonly #hashes: number[] = [0];
+  readonly #attempts = new Map<string, Attempt>();
+  /** Log index at which a message was applied, by id. */
+  readonly messages = new Map<string, number>();
+  readonly #ended = new Set<string>();
+
+  onBoot(node: SimCoordinator): void {
+    const state = node.coordinator?.state;
+    if (state === undefined) return;
+    const { appliedIndex, hash } = state;
+    demand(hash === this.#hashes[appliedIndex], 'stateHash', () => `${node.id} restarts at ${appliedIndex} with another hash`);
+  }
+
+  onApply(node: SimCoordinator, entry: Entry, events: readonly StateEvent[]): void {
+    const state = node.coordinator?.state;
+    if (state === undefined) return;
+    const known = this.#hashes[entry.index];
+    if (known !== undefined) {
+      demand(known === state.hash, 'stateHash', () => `${node.id} differs at ${entry.index} (kind ${entry.kind})`);
+      return;
+    }
+    this.#hashes[entry.index] = state.hash;
+    if (entry.kind === COMMAND.messages) this.#onMessages(node, entry);
+    const statuses = entry.kind === COMMAND.results ? statusesOf(entry) : undefined;
+    for (const event of events) this.#onEvent(node, event, statuses);
+  }
+
+  #onMessages(node: SimCoordinator, entry: Entry): void {
+    for (const bytes of decode(nodeHost, MessageBatch, entry.payload).items) {
+      const { id } = decode(nodeHost, MessageItem, bytes);
+      if (node.coordinator?.state.messages.has(id) === true && !this.messages.has(id)) this.messages.set(id, entry.index);
+    }
+  }
+
+  #onEvent(node: SimCoordinator, event: StateEvent, statuses: ReadonlyMap<string, string> | undefined): void {
+    switch (event.kind) {
+      case 'attemptStarted':
+        this.#onStarted(node, event);
+        break;
+      case 'attemptCancelled': {
+        const attempt = this.#attempts.get(taskKey(event));
+        if (attempt?.token === event.token) attempt.open = false;
+        break;
+      }
+      case 'resultJudged':
+        this.#onJudged(event, statuses?.get(`${taskKey(event)}#${event.token}`) ?? '');
+        break;
+      case 'workerLost':
+        this.#closeSessions(event.workerId, undefined);
+        break;
+      case 'workerRegistered':
+        this.#closeSessions(event.workerId, event.session);
+        break;
+      case 'instanceEnded': {
+        const { id } = event.instance;
+        demand(!this.#ended.has(id), 'oneResult', () => `instance ${id} ends twice`);
+        this.#ended.add(id);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+
+  #onStarted(node: SimCoordinator, { instanceId, position }: { instanceId: string; position: number }): void {
+    const instances = node.coordinator?.state.instances;
+    const instance = instances?.active.get(instanceId);
+    const task = instance?.tasks[position];
+    if (instances === undefined || instance === undefined || task === undefined) return;
+    const plan = instances.planOf(instance);
+    const taskId = plan.tasks[position]?.id ?? '';
+    const key = taskKey({ instanceId, taskId });
+    for (const dependency of plan.tasks[position]?.dependsOn ?? []) {
+      const needed = taskKey({ instanceId, taskId: plan.tasks[dependency]?.id ?? '' });
+      demand((this.#attempts.get(needed)?.completed ?? 0) > 0, 'dependencies', () => `${key} starts before ${needed} is done`);
+    }
+    const before = this.#attempts.get(key);
+    demand(before?.open !== true && task.token > (before?.token ?? 0), 'oneAttempt', () => {
+      return `${key} starts with token ${task.token} after ${String(before?.token)}`;
+    });
+    demand((before?.completed ?? 0) === 0, 'oneResult', () => `${key} starts again although it is completed`);
+    const { token, session, worker } = task;
+    this.#attempts.set(key, { token, session: session ?? '', workerId: worker ?? '', open: true, completed: 0 });
+  }
+
+  #onJudged(event: Extract<StateEvent, { kind: 'resultJudged' }>, status: string): void {
+    const key = taskKey(event);
+    const attempt = this.#attempts.get(key);
+    const isRunning = attempt?.open === true && attempt.token === event.token;
+    if (event.accepted) demand((attempt?.completed ?? 0) === 0, 'oneResult', () => `${key} gets a second result`);
+    demand(event.accepted === isRunning, 'staleAttempt', () => {
+      return `the result of ${key}#${event.token} is ${event.accepted ? 'accepted' : 'refused'}, running is ${String(attempt?.token)}`;
+    });
+    if (!event.accepted || attempt === undefined) return;
+    attempt.open = false;
+    if (status === 'ok') attempt.completed = event.token;
+  }
+
+  #closeSessions(workerId: string, kept: string | undefined): void {
+    for (const attempt of this.#attempts.values()) {
+      if (attempt.workerId === workerId && attempt.session !== kept) attempt.open = false;
+    }
+  }
+
+  /** Called for every task that a plugin starts. */
+  onTask({ instanceId, taskId, token }: Body<'TASK_ASSIGN'>, context: TaskContext): void {
+    const attempt = this.#attempts.get(taskKey({ instanceId, taskId }));
+    demand(attempt !== undefined && attempt.token >= token, 'oneAttempt', () => {
+      return `${instanceId}/${taskId}#${token} runs before its assignment is applied`;
+    });
+    for (const [dependency, output] of Object.entries(context.outputs)) {
+      const completed = this.#attempts.get(taskKey({ instanceId, taskId: dependency }))?.completed ?? 0;
+      demand(completed > 0 && output?.token === completed, 'dependencies', () => {
+        return `${instanceId}/${taskId} is handed a result of ${dependency} that was not the accepted one`;
+      });
+    }
+  }
+}
+
+function taskKey({ instanceId, taskId }: { instanceId: string; taskId: string }): string {
+  return `${instanceId}/${taskId}`;
+}
+
+function statusesOf(entry: Entry): Map<string, string> {
+  const { results } = decode(nodeHost, Results, entry.payload);
+  return new Map(results.map((result) => [`${taskKey(result)}#${result.token}`, result.status]));
+}

@@ -1,0 +1,138 @@
+/** A client of the cluster: calls coordinators at random, gives up on slow ones, tries again elsewhere. */
+import { encodeText } from '../../base/host.ts';
+import type { Random } from '../../base/random.ts';
+import { nodeHost } from '../io/host.ts';
+import type { Command, CommandOutcome, Gateway, ItemOutcome, Query, QueryOutcome } from '../requests.ts';
+import type { History, Submission } from './checks/history.ts';
+import type { SimCoordinator } from './sim-coordinator.ts';
+import { demand } from './violation.ts';
+import type { World } from './world.ts';
+
+/** Longer than the ingress' own deadline: mostly the product answers first. */
+const PATIENCE_US = 14_000_000;
+const TRIES_MAX = 12;
+
+export class Client {
+  readonly #world: World;
+  readonly #nodes: readonly SimCoordinator[];
+  readonly #random: Random;
+  readonly #history: History;
+  /** Calls that wait for their answer. */
+  open = 0;
+  /** Submissions that are not given up and not done. */
+  unfinished = 0;
+
+  constructor(world: World, nodes: readonly SimCoordinator[], random: Random, history: History) {
+    this.#world = world;
+    this.#nodes = nodes;
+    this.#random = random;
+    this.#history = history;
+  }
+
+  /**
+   * One call. `done` is called once: with the answer, or with undefined when the process went away or the client lost
+   * patience; `late` with an answer that came after that.
+   */
+  #call<T>(node: SimCoordinator, use: (gateway: Gateway, answer: (value: T) => void) => void, done: (value: T | undefined) => void, late: (value: T) => void): void {
+    const { process } = node;
+    const { incarnation } = process;
+    let settled = false;
+    let answered = false;
+    const settle = (value: T | undefined): void => {
+      if (settled) return;
+      settled = true;
+      this.open--;
+      node.onGone.delete(gone);
+      done(value);
+    };
+    const gone = (): void => settle(undefined);
+    this.open++;
+    node.onGone.add(gone);
+    this.#world.queue.after(PATIENCE_US, gone);
+    const isThere = node.call((gateway) => {
+      use(gateway, (value) => {
+        demand(!answered, 'answeredOnce', () => `${node.id} answers a request twice`);
+        answered = true;
+        if (process.incarnation !== incarnation) return;
+        // The answer is seen by the client at once, and what it does then is an event of its own.
+        if (settled) late(value);
+        else settle(value);
+      });
+    });
+    if (!isThere) settle(undefined);
+  }
+
+  #later(run: () => void): void {
+    this.#world.queue.after(this.#random.integer(50_000, 1_500_000), run);
+  }
+
+  // ---- messages ------------------------------------------------------------------------------------------------------
+
+  /** Hands in messages with one call; those with a key are sent again until their outcome is known. */
+  submit(submissions: readonly { submission: Submission; value: Record<string, unknown> }[], scope: string): void {
+    this.unfinished += submissions.length;
+    this.#submit(submissions, scope, 1);
+  }
+
+  #submit(batch: readonly { submission: Submission; value: Record<string, unknown> }[], scope: string, tries: number): void {
+    const items = batch.map(({ submission: { key }, value }) => ({
+      value,
+      payload: encodeText(nodeHost, JSON.stringify(value)),
+      ...(key === undefined ? {} : { idempotencyKey: key }),
+    }));
+    const node = this.#random.pick(this.#nodes);
+    if (tries > 1) this.#world.counters.add('client tries again');
+    this.#call<readonly ItemOutcome[]>(
+      node,
+      (gateway, answer) => gateway.submit(items, scope, answer),
+      (outcomes) => this.#onOutcomes(batch, outcomes, scope, tries),
+      (outcomes) => batch.forEach(({ submission }, i) => this.#onLate(submission, outcomes[i])),
+    );
+  }
+
+  #onLate(submission: Submission, outcome: ItemOutcome | undefined): void {
+    if (outcome !== undefined) this.#history.onOutcome(submission, outcome);
+  }
+
+  #onOutcomes(batch: readonly { submission: Submission; value: Record<string, unknown> }[], outcomes: readonly ItemOutcome[] | undefined, scope: string, tries: number): void {
+    const again = batch.filter(({ submission }, i) => {
+      const outcome = outcomes?.[i];
+      if (outcome === undefined) submission.unknownCount++;
+      const isOver = outcome !== undefined && this.#history.onOutcome(submission, outcome);
+      const isUnknown = outcome === undefined || ('error' in outcome && outcome.error.code === 'OUTCOME_UNKNOWN');
+      if (isUnknown) this.#world.counters.add('outcome unknown to the client');
+      // Without a key a message of unknown outcome must not be sent again: there might be two then.
+      if (isOver || tries >= TRIES_MAX || (isUnknown && submission.key === undefined)) {
+        this.unfinished--;
+        return false;
+      }
+      return true;
+    });
+    if (again.length > 0) this.#later(() => this.#submit(again, scope, tries + 1));
+  }
+
+  // ---- commands and reads --------------------------------------------------------------------------------------------
+
+  /** Tries until the outcome is a result, an error that stays, or (when `once`) anything. */
+  command(command: Command, done: (outcome: CommandOutcome | undefined) => void, once = false, tries = 1): void {
+    const finish = (outcome: CommandOutcome | undefined): void => {
+      const again = outcome === undefined || ('error' in outcome && outcome.error.retryable);
+      if (again && !once && tries < TRIES_MAX) this.#later(() => this.command(command, done, once, tries + 1));
+      else done(outcome);
+    };
+    const late = (): void => undefined;
+    this.#call<CommandOutcome>(this.#random.pick(this.#nodes), (gateway, answer) => gateway.command(command, answer), finish, late);
+  }
+
+  /** A linearizable read at a random coordinator; no answer: `done` is not called. */
+  read(query: Query, done: (outcome: QueryOutcome, beganUs: number) => void): void {
+    const beganUs = this.#world.queue.nowUs;
+    const finish = (outcome: QueryOutcome | undefined): void => {
+      if (outcome === undefined) return;
+      if ('error' in outcome && outcome.error.retryable) this.#world.counters.add('read refused');
+      else done(outcome, beganUs);
+    };
+    const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void => gateway.query(query, 'linearizable', answer);
+    this.#call<QueryOutcome>(this.#random.pick(this.#nodes), use, finish, finish);
+  }
+}

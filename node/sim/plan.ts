@@ -1,0 +1,73 @@
+/** What a seed is made of: sizes, timings, and which faults exist at all in it (swarm testing, Groce et al. 2012). */
+import { Random } from '../../base/random.ts';
+import type { NetworkPlan } from './sim-network.ts';
+import type { DiskPlan } from './sim-disk.ts';
+
+export const FAULTS = [
+  ...(['crash', 'crash in a write', 'power loss', 'pause', 'isolate', 'isolate leader', 'split', 'one way'] as const),
+  ...(['bridge', 'reset', 'log stall', 'state stall', 'clock jump', 'slow network'] as const),
+  ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** Virtual time with faults on. */
+export const FAULTY_US = 120_000_000;
+
+export interface Plan {
+  coordinators: number;
+  workers: number;
+  timing: { electionMsMin: number; electionMsMax: number; heartbeatMs: number };
+  faults: readonly Fault[];
+  faultGapUs: number;
+  network: NetworkPlan;
+  logDisk: DiskPlan;
+  stateDisk: DiskPlan;
+  /** Monotonic clocks run up to this share too fast or too slow. */
+  drift: number;
+  skewMs: number;
+  /** Mean time between messages and between reads. */
+  messageGapUs: number;
+  readGapUs: number;
+  workerCapacity: number;
+  taskMsMax: number;
+  /** Only a majority is healed first, and must make progress without the rest. */
+  majorityFirst: boolean;
+}
+
+export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
+
+export function makePlan(seed: number): Plan {
+  const random = Random.stream(seed, 'plan');
+  const coordinators = random.pick([1, 3, 3, 3, 3, 5, 5]);
+  const isFast = random.chance(0.3);
+  const rare = (): number => (random.chance(0.5) ? 0 : random.pick([0.002, 0.02, 0.1]));
+  const isWide = !isFast && random.chance(0.2);
+  const flushUsMax = random.pick([500, 3_000, 20_000]);
+  return {
+    coordinators,
+    workers: random.integer(1, 3),
+    timing: isFast
+      ? { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 }
+      : { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 },
+    faults: FAULTS.filter(() => random.chance(0.6)),
+    faultGapUs: random.pick([1_000_000, 3_000_000, 8_000_000]),
+    network: {
+      delayUsMin: isWide ? 5_000 : 50,
+      delayUsMax: isWide ? 60_000 : random.pick([300, 3_000]),
+      spike: random.pick([0, 0.001, 0.02]),
+      spikeUs: random.pick([20_000, 500_000]),
+      loss: rare(),
+      duplicate: rare(),
+      reorder: rare(),
+    },
+    logDisk: { flushUsMin: 100, flushUsMax },
+    stateDisk: { flushUsMin: 200, flushUsMax: flushUsMax * 2 },
+    drift: random.pick([0, 0.01, 0.2]),
+    skewMs: random.pick([0, 500, 60_000]),
+    messageGapUs: random.pick([200_000, 500_000, 1_500_000]),
+    readGapUs: random.pick([150_000, 400_000]),
+    workerCapacity: random.pick([1, 2, 8]),
+    taskMsMax: random.pick([50, 500, 2_000]),
+    majorityFirst: random.chance(0.5),
+  };
+}

@@ -1,0 +1,236 @@
+/** A coordinator process: the shipping loop and ingress over simulated clock, disk and network. */
+import { Random } from '../../base/random.ts';
+import type { SequencedWrite } from '../core/raft/outbox.ts';
+import type { Writes } from '../core/state/store.ts';
+import type { Message } from '../core/tlv/messages.ts';
+import { Ingress } from '../ingress.ts';
+import { nodeHost } from '../io/host.ts';
+import { Coordinator } from '../node.ts';
+import type { Input, PeerRole, Reply } from '../ports.ts';
+import type { Gateway } from '../requests.ts';
+import type { Observer } from './observer.ts';
+import type { SimClock } from './sim-clock.ts';
+import { SimLogDisk, SimStateDisk } from './sim-disk.ts';
+import type { Endpoint } from './sim-network.ts';
+import { SimProcess } from './sim-process.ts';
+import { coordinatorMetrics, loopLog } from './sim-telemetry.ts';
+import type { World } from './world.ts';
+
+const TICK_US = 20_000;
+const WORKER_LOSS_MS = 2_000;
+/** Inputs gather for up to this long before the turn that takes them. */
+const TURN_DELAY_US_MAX = 300;
+const SLOW_TURN_US_MAX = 40_000;
+
+interface Running {
+  coordinator: Coordinator;
+  ingress: Ingress;
+  inbox: Input[];
+  replies: Reply[];
+  turnScheduled: boolean;
+}
+
+export class SimCoordinator implements Endpoint {
+  readonly id: string;
+  readonly role = 'coordinator';
+  readonly process: SimProcess;
+  readonly clock: SimClock;
+  readonly logDisk: SimLogDisk;
+  readonly stateDisk: SimStateDisk;
+  readonly #world: World;
+  readonly #voters: readonly string[];
+  readonly #observers: readonly Observer[];
+  readonly #random: Random;
+  #running: Running | undefined;
+  /** Called once when this process is gone: connections to it break. */
+  readonly onGone = new Set<() => void>();
+  /** Crashes at a random moment of its next write. */
+  crashInWrite: (() => void) | undefined;
+
+  constructor(world: World, id: string, voters: readonly string[], clock: SimClock, observers: readonly Observer[]) {
+    const { seed, queue, plan, counters } = world;
+    this.#world = world;
+    this.id = id;
+    this.#voters = voters;
+    this.clock = clock;
+    this.#observers = observers;
+    this.#random = Random.stream(seed, `process:${id}`);
+    this.process = new SimProcess(queue);
+    this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${id}`), plan.logDisk, counters);
+    this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${id}`), plan.stateDisk, counters);
+  }
+
+  get coordinator(): Coordinator | undefined {
+    return this.#running?.coordinator;
+  }
+
+  get unanswered(): number {
+    return this.#running?.ingress.unanswered ?? 0;
+  }
+
+  boot(): void {
+    const { seed, counters, trace, network } = this.#world;
+    this.process.start();
+    const { incarnation } = this.process;
+    trace.note(this.id, `start ${incarnation}`);
+    const metrics = coordinatorMetrics(counters);
+    const inbox: Input[] = [];
+    const replies: Reply[] = [];
+    const coordinator = new Coordinator(
+      this.#config(),
+      {
+        host: nodeHost,
+        ports: this.#ports(replies),
+        metrics,
+        random: Random.stream(seed, `loop:${this.id}:${incarnation}`),
+        log: this.logDisk,
+        store: this.stateDisk.store,
+        boot: this.logDisk.boot,
+      },
+      this.clock.now(),
+    );
+    const ingress = new Ingress({
+      host: nodeHost,
+      random: Random.stream(seed, `ingress:${this.id}:${incarnation}`),
+      metrics,
+      toCore: (input) => this.#take(input),
+      clock: () => this.clock.now(),
+    });
+    this.#running = { coordinator, ingress, inbox, replies, turnScheduled: false };
+    this.#watchApply(coordinator);
+    for (const observer of this.#observers) observer.onBoot?.(this);
+    network.started(this.id);
+    this.#tick();
+  }
+
+  crash(): void {
+    if (!this.process.alive) return;
+    this.#world.trace.note(this.id, 'crash');
+    this.process.stop();
+    this.#running = undefined;
+    this.crashInWrite = undefined;
+    this.logDisk.crash();
+    this.stateDisk.crash();
+    this.#world.network.stopped(this.id);
+    const gone = [...this.onGone];
+    this.onGone.clear();
+    for (const notify of gone) notify();
+  }
+
+  /** A front end of this process calls its gateway; false when the process is not there. */
+  call(use: (gateway: Gateway) => void): boolean {
+    if (!this.process.alive) return false;
+    this.process.deliver(() => {
+      if (this.#running === undefined) return;
+      use(this.#running.ingress);
+      this.#scheduleTurn();
+    });
+    return true;
+  }
+
+  /** For the checks after the end: takes in what is there without waiting for the scheduled turn. */
+  turnNow(): void {
+    if (this.#running !== undefined) this.#turn(this.#running);
+  }
+
+  onMessage(from: string, message: Message): void {
+    this.#take({ kind: 'message', from, message });
+  }
+
+  onPeerUp(peer: string, role: PeerRole): void {
+    this.#take({ kind: 'peerUp', peer, role });
+  }
+
+  onPeerDown(peer: string, role: PeerRole): void {
+    this.#take({ kind: 'peerDown', peer, role });
+  }
+
+  #config() {
+    const { plan } = this.#world;
+    return {
+      raft: { nodeId: this.id, voters: this.#voters, ...plan.timing },
+      clusterName: 'simulated',
+      newClusterId: `made by ${this.id}`,
+      coordinators: this.#voters.map((id) => ({ id, address: `${id}:1` })),
+      activeInstancesMax: 10_000,
+      workerLossMs: WORKER_LOSS_MS,
+    };
+  }
+
+  #ports(replies: Reply[]) {
+    return {
+      send: (to: string, message: Message) => {
+        for (const observer of this.#observers) observer.onSend?.(this, to, message);
+        return this.#world.network.send(this.id, to, message);
+      },
+      persist: (write: SequencedWrite) => {
+        for (const observer of this.#observers) observer.onPersist?.(this, write);
+        const { incarnation } = this.process;
+        this.logDisk.persist(write, () => {
+          this.#durable(incarnation, { kind: 'persisted', sequence: write.sequence });
+        });
+        if (this.crashInWrite === undefined) return;
+        const crash = this.crashInWrite;
+        this.crashInWrite = undefined;
+        this.#world.queue.after(this.#random.integer(0, 2 * this.logDisk.flusher.plan.flushUsMax), crash);
+      },
+      commitState: (writes: Writes) => {
+        const { incarnation } = this.process;
+        this.stateDisk.commit(writes, () => this.#durable(incarnation, { kind: 'stateCommitted' }));
+      },
+      reply: (reply: Reply) => void replies.push(reply),
+      log: loopLog(this.#world.trace, this.id),
+    };
+  }
+
+  /** A completion of the disk, for the incarnation that wrote. */
+  #durable(incarnation: number, input: Input): void {
+    if (incarnation !== this.process.incarnation) return;
+    this.process.deliver(() => this.#take(input));
+  }
+
+  #watchApply(coordinator: Coordinator): void {
+    const { state } = coordinator;
+    const apply = state.apply.bind(state);
+    state.apply = (entry) => {
+      const applied = apply(entry);
+      for (const observer of this.#observers) observer.onApply?.(this, entry, applied.events);
+      return applied;
+    };
+  }
+
+  #tick(): void {
+    this.process.deliverAfter(TICK_US, () => {
+      this.#take({ kind: 'tick' });
+      this.#tick();
+    });
+  }
+
+  #take(input: Input): void {
+    this.#running?.inbox.push(input);
+    this.#scheduleTurn();
+  }
+
+  #scheduleTurn(): void {
+    const running = this.#running;
+    if (running === undefined || running.turnScheduled) return;
+    running.turnScheduled = true;
+    const slow = this.#random.chance(0.001) ? SLOW_TURN_US_MAX : TURN_DELAY_US_MAX;
+    this.process.deliverAfter(this.#random.integer(0, slow), () => {
+      running.turnScheduled = false;
+      if (this.#turn(running)) this.#scheduleTurn();
+    });
+  }
+
+  /** As the node's driver does it: all inputs so far, one turn, then what it says to the ingress. */
+  #turn(running: Running): boolean {
+    const { coordinator, ingress, inbox, replies } = running;
+    ingress.flush();
+    const now = this.clock.now();
+    for (const input of inbox.splice(0)) coordinator.step(input, now);
+    const more = coordinator.turn(now);
+    for (const observer of this.#observers) observer.onTurn?.(this);
+    for (const reply of replies.splice(0)) ingress.onReply(reply);
+    return more;
+  }
+}

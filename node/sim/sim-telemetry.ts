@@ -1,0 +1,48 @@
+import type { CoordinatorMetrics, WorkerMetrics } from '../metrics.ts';
+import type { LogFields, LoopLog } from '../ports.ts';
+import type { Counters } from './counters.ts';
+import type { Trace } from './trace.ts';
+import { Violation } from './violation.ts';
+
+const nothing = (): void => undefined;
+
+/** Counts what is rare; the rest of the metrics is for people who watch a real cluster. */
+export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
+  return {
+    messagesReceived: nothing,
+    messagesAccepted: nothing,
+    messagesRefused: (code, count) => counters.add(`refused ${code}`, count),
+    ruleEvaluation: nothing,
+    tasksRunning: nothing,
+    tasksReady: nothing,
+    taskEnded: (_type, status) => counters.add(`task ${status}`),
+    taskAssigned: nothing,
+    taskRetried: () => counters.add('task retried'),
+    taskRedispatched: () => counters.add('task redispatched'),
+    resultStale: () => counters.add('stale result'),
+    instanceStarted: nothing,
+    instanceEnded: (_workflow, status) => counters.add(`instance ${status}`),
+    instancesActive: nothing,
+    raftState: (role) => {
+      if (role === 'leader') counters.add('leader elected');
+    },
+    leaderChanged: nothing,
+    raftProgress: nothing,
+    commitLatency: nothing,
+    stateHashMismatch: () => {
+      throw new Violation('stateHash', 'the product itself found a replica that has diverged');
+    },
+  };
+}
+
+export function workerMetrics(): WorkerMetrics {
+  return { taskStarted: nothing, taskFinished: nothing, slots: nothing, connected: nothing };
+}
+
+export function loopLog(trace: Trace, who: string): LoopLog {
+  const write = (level: string) => (fields: LogFields, text: string) => {
+    if (trace.verbose) trace.note(who, `${level} ${text} ${JSON.stringify(fields)}`);
+    else trace.note(who, text);
+  };
+  return { debug: nothing, info: write('info'), warn: write('warn'), error: write('error') };
+}

@@ -1,0 +1,176 @@
+/** One seed: a cluster, its clients and its faults in virtual time, with every check on. */
+import { Random } from '../../base/random.ts';
+import { checkContent, checkHistory } from './checks/final-checks.ts';
+import { History } from './checks/history.ts';
+import { RaftChecks } from './checks/raft-checks.ts';
+import { StateChecks } from './checks/state-checks.ts';
+import { Client } from './client.ts';
+import { TASK_TYPES } from './documents.ts';
+import { Nemesis } from './nemesis.ts';
+import { FAULTY_US, makePlan } from './plan.ts';
+import { SimClock } from './sim-clock.ts';
+import { SimCoordinator } from './sim-coordinator.ts';
+import { SimWorker } from './sim-worker.ts';
+import { type Check, Violation } from './violation.ts';
+import { Workload } from './workload.ts';
+import { makeWorld, type World } from './world.ts';
+
+/** After healing, a majority alone must serve within this, and everything be at rest within that. */
+const MAJORITY_US = 30_000_000;
+const REST_US = 240_000_000;
+const LEAVE_US = 20_000_000;
+const LOOK_US = 250_000;
+/** More events than any sound run has: the simulation itself spins. */
+const EVENTS_MAX = 20_000_000;
+
+export interface SeedReport {
+  seed: number;
+  traceHash: string;
+  virtualSeconds: number;
+  nodeSeconds: number;
+  events: number;
+  counts: ReadonlyMap<string, number>;
+  failure: { check: Check; detail: string } | undefined;
+}
+
+export function runSeed(seed: number, print?: (line: string) => void): SeedReport {
+  const plan = makePlan(seed);
+  const world = makeWorld(seed, plan, print);
+  if (print !== undefined) print(JSON.stringify(plan));
+  let failure: SeedReport['failure'];
+  try {
+    new Simulation(world).run();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    failure =
+      error instanceof Violation
+        ? { check: error.check, detail: error.message }
+        : { check: 'assertion', detail: error.stack ?? error.message };
+    world.trace.note('', `FAILED ${failure.check}: ${failure.detail}`);
+  }
+  const virtualSeconds = world.queue.nowUs / 1e6;
+  return {
+    seed,
+    traceHash: world.trace.hash,
+    virtualSeconds,
+    nodeSeconds: virtualSeconds * (plan.coordinators + plan.workers),
+    events: world.queue.count,
+    counts: world.counters.counts,
+    failure,
+  };
+}
+
+class Simulation {
+  readonly #world: World;
+  readonly #raft: RaftChecks;
+  readonly #state = new StateChecks();
+  readonly #history: History;
+  readonly #coordinators: readonly SimCoordinator[];
+  readonly #workers: readonly SimWorker[];
+  readonly #client: Client;
+  readonly #workload: Workload;
+  readonly #nemesis: Nemesis;
+  readonly #random: Random;
+
+  constructor(world: World) {
+    const { seed, plan, queue, counters, network } = world;
+    this.#world = world;
+    this.#random = Random.stream(seed, 'simulation');
+    this.#raft = new RaftChecks(counters);
+    this.#history = new History(queue, this.#state);
+    const clock = (): SimClock => {
+      const rate = 1 + plan.drift * (2 * this.#random.fraction() - 1);
+      return new SimClock(queue, rate, this.#random.integer(-plan.skewMs, plan.skewMs));
+    };
+    const voters = Array.from({ length: plan.coordinators }, (_, i) => `c${i + 1}`);
+    this.#coordinators = voters.map((id) => new SimCoordinator(world, id, voters, clock(), [this.#raft, this.#state]));
+    this.#workers = Array.from({ length: plan.workers }, (_, i) => {
+      // The first worker can do everything; the others most of it.
+      const types = TASK_TYPES.filter(() => i === 0 || this.#random.chance(0.7));
+      const onTask = this.#state.onTask.bind(this.#state);
+      return new SimWorker(world, `w${i + 1}`, types, clock(), onTask);
+    });
+    for (const one of [...this.#coordinators, ...this.#workers]) network.add(one);
+    this.#raft.watch(this.#coordinators);
+    this.#client = new Client(world, this.#coordinators, Random.stream(seed, 'client'), this.#history);
+    this.#workload = new Workload(world, this.#client, this.#history);
+    this.#nemesis = new Nemesis(world, this.#coordinators, this.#workers);
+  }
+
+  run(): void {
+    const { trace, plan } = this.#world;
+    for (const one of [...this.#coordinators, ...this.#workers]) one.boot();
+    this.#workload.start();
+    this.#nemesis.start();
+    this.#runUntil(FAULTY_US, () => false);
+    this.#nemesis.stop();
+    if (plan.majorityFirst && this.#coordinators.length > 1) this.#majorityAlone();
+    trace.note('', 'heal');
+    this.#nemesis.heal(new Set());
+    this.#workload.stop();
+    this.#workload.probe();
+    this.#demandWithin(REST_US, () => this.#unrest());
+    this.#check();
+    for (const worker of this.#workers) worker.drain();
+    this.#demandWithin(LEAVE_US, () => {
+      const held = this.#workers.filter(({ node }) => node?.left !== true).map(({ id }) => id);
+      return held.length === 0 ? undefined : `${held.join()} cannot leave: results are not acknowledged`;
+    });
+  }
+
+  /** A random majority must do without the others. */
+  #majorityAlone(): void {
+    this.#world.trace.note('', 'heal a majority');
+    const apart = new Set<string>();
+    while (2 * (apart.size + 1) < this.#coordinators.length) apart.add(this.#random.pick(this.#coordinators).id);
+    this.#nemesis.heal(apart);
+    const before = this.#history.acknowledged.length;
+    this.#demandWithin(MAJORITY_US, () => {
+      return this.#history.acknowledged.length > before ? undefined : `a majority without ${[...apart].join()} takes no message`;
+    });
+  }
+
+  #check(): void {
+    checkContent(this.#coordinators);
+    for (const node of this.#coordinators) checkHistory(node, this.#history);
+  }
+
+  /** What is not at rest yet; undefined when everything is. */
+  #unrest(): string | undefined {
+    const leader = this.#coordinators.find(({ coordinator }) => coordinator?.serving === true)?.coordinator;
+    if (leader === undefined) return 'no coordinator leads';
+    const { lastIndex } = leader.raft.log;
+    for (const { id, coordinator, unanswered } of this.#coordinators) {
+      if (unanswered > 0) return `${id} owes ${unanswered} answers`;
+      const applied = coordinator?.state.appliedIndex;
+      if (applied !== lastIndex) return `${id} is at ${String(applied)} of ${lastIndex}`;
+    }
+    const { unfinished, open } = this.#client;
+    if (unfinished > 0 || open > 0) return `clients wait: ${unfinished} messages, ${open} calls`;
+    const { instances, workers } = leader.state;
+    if (instances.active.size > 0) return `${instances.active.size} instances run: ${[...instances.active.keys()].join()}`;
+    for (const { id, node } of this.#workers) {
+      if (node?.registeredWith !== leader.leaderId || !workers.workers.has(id)) return `${id} is not registered`;
+      if (node.running > 0) return `${id} runs attempts that nobody waits for`;
+    }
+    return undefined;
+  }
+
+  #demandWithin(limitUs: number, missing: () => string | undefined): void {
+    const untilUs = this.#world.queue.nowUs + limitUs;
+    this.#runUntil(untilUs, () => missing() === undefined);
+    const left = missing();
+    if (left !== undefined) throw new Violation('progress', `${limitUs / 1e6} s after healing: ${left}`);
+  }
+
+  #runUntil(untilUs: number, isDone: () => boolean): void {
+    const { queue } = this.#world;
+    let lookUs = queue.nowUs;
+    while (queue.runNext(untilUs)) {
+      if (queue.count > EVENTS_MAX) throw new Violation('progress', 'events without end');
+      if (queue.nowUs < lookUs) continue;
+      if (isDone()) return;
+      lookUs = queue.nowUs + LOOK_US;
+    }
+  }
+}

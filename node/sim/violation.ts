@@ -1,0 +1,42 @@
+/** What the simulator checks; each has at least one planted bug that it alone is asked to find (mutants.ts). */
+export const CHECKS = {
+  oneLeader: 'one leader per term',
+  oneVote: 'one vote per node and term, over restarts too',
+  termBack: 'a node never speaks in an older term than before, over restarts too',
+  logMatching: 'entries of equal index and term are the same entry, and so is all before them',
+  leaderCompleteness: 'a new leader has every committed entry',
+  commitHistory: 'one commit history: what is committed stays, everywhere the same',
+  commitDurable: 'what is committed is flushed on a majority of disks',
+  commitBack: 'the commit index of a process never goes back',
+  stateHash: 'equal state hash at equal index, live and after a restart',
+  replicaContent: 'equal content at equal index',
+  acknowledgedApplied: 'what a client is told as done is applied',
+  acknowledgedKept: 'nothing acknowledged is lost',
+  refusedNotKept: 'what a client is told as refused is not there',
+  answeredOnce: 'a request is answered once, and in the end always',
+  oneMessagePerKey: 'an idempotency key gives one message',
+  outcomeTold: 'a message has exactly the instances its outcome told',
+  oneResult: 'one committed result per task',
+  oneAttempt: 'a task has one running attempt at a time, with a rising token',
+  staleAttempt: 'a result counts exactly while its attempt is the running one',
+  dependencies: 'no task starts before its dependencies are completed, and it sees their results',
+  linearizable: 'a read sees everything acknowledged before it began',
+  progress: 'once faults are healed, everything comes to its end',
+  assertion: 'no assertion of the product fails',
+} as const;
+
+export type Check = keyof typeof CHECKS;
+
+export class Violation extends Error {
+  override readonly name = 'Violation';
+  readonly check: Check;
+
+  constructor(check: Check, detail: string) {
+    super(`${CHECKS[check]}: ${detail}`);
+    this.check = check;
+  }
+}
+
+export function demand(holds: boolean, check: Check, detail: () => string): void {
+  if (!holds) throw new Violation(check, detail());
+}
