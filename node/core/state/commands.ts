@@ -1,5 +1,5 @@
 /** What an entry of the log can say: its kind byte, and the encoding of its payload. */
-import { AttemptKey, PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
+import { type AttemptKey, PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { bytes, list, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
 
@@ -39,6 +39,12 @@ export const MessageItem = struct('MessageItem', {
   headers: optional(text(7)),
 });
 export type MessageItem = Infer<typeof MessageItem>;
+
+/** One of `matched`, taken apart: an id holds no "@", a version label may. */
+export function matchedRule(match: string): { id: string; version: string } {
+  const at = match.indexOf('@');
+  return { id: match.slice(0, at), version: match.slice(at + 1) };
+}
 
 export const MessageBatch = struct('MessageBatch', {
   /** Version of the catalog that the rules were evaluated against. */

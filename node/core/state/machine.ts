@@ -27,6 +27,7 @@ import {
   DeleteDocument,
   DrainWorker,
   LoseWorker,
+  matchedRule,
   MessageBatch,
   MessageItem,
   PutDocument,
@@ -209,14 +210,11 @@ export class StateMachine {
       );
     }
     const results: (ItemResult | undefined)[] = new Array<ItemResult | undefined>(batch.items.length);
-    let plain = true;
     batch.items.forEach((bytes, position) => {
       const item = decode(this.#host, MessageItem, bytes);
-      const result = this.#applyMessage(item, bytes, now);
-      results[position] = result;
-      if (result !== undefined) plain = false;
+      results[position] = this.#applyMessage(item, bytes, now);
     });
-    if (plain) return DONE;
+    if (results.every((result) => result === undefined)) return DONE;
     const items = results.map((result, position) => result ?? this.#plainResult(batch.items[position]));
     return { errorFields: [], items };
   }
@@ -263,8 +261,7 @@ export class StateMachine {
   #startInstances(item: MessageItem, now: Now): Started[] {
     const started: Started[] = [];
     for (const match of item.matched) {
-      const ruleId = match.slice(0, match.lastIndexOf('@'));
-      const rule = this.catalog.rules.get(ruleId)?.document;
+      const rule = this.catalog.rules.get(matchedRule(match).id)?.document;
       assert(rule !== undefined, 'a rule of this catalog version is in the catalog');
       for (const action of rule.actions) {
         if (rule.dedupe === 'workflow' && started.some(({ workflow }) => workflow === action.workflow)) continue;

@@ -3,7 +3,7 @@ import { DistricError } from '../../../base/errors.ts';
 import { decodeText, type Host } from '../../../base/host.ts';
 import { isoTime } from '../../../base/iso-time.ts';
 import type { Instance, TaskState } from '../workflow/instance.ts';
-import type { MessageItem } from './commands.ts';
+import { matchedRule, type MessageItem } from './commands.ts';
 import { afterPrefix, instanceKey, outputKey } from './keys.ts';
 import type { StateMachine } from './machine.ts';
 import type { Page, Query } from './query.ts';
@@ -82,10 +82,7 @@ export class Views {
       ...(item.source === undefined ? {} : { source: item.source }),
       ...(item.headers === undefined ? {} : { headers: JSON.parse(item.headers) as unknown }),
       payload: JSON.parse(this.#text(item.payload)) as unknown,
-      matched_rules: item.matched.map((match) => {
-        const at = match.lastIndexOf('@');
-        return { id: match.slice(0, at), version: match.slice(at + 1) };
-      }),
+      matched_rules: item.matched.map(matchedRule),
     };
   }
 
