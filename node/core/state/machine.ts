@@ -209,19 +209,12 @@ export class StateMachine {
         ),
       );
     }
-    const results: (ItemResult | undefined)[] = new Array<ItemResult | undefined>(batch.items.length);
-    batch.items.forEach((bytes, position) => {
-      const item = decode(this.#host, MessageItem, bytes);
-      results[position] = this.#applyMessage(item, bytes, now);
-    });
+    // All are decoded before the first is kept: a batch with a broken item is refused whole.
+    const decoded = batch.items.map((bytes) => ({ item: decode(this.#host, MessageItem, bytes), bytes }));
+    const results = decoded.map(({ item, bytes }) => this.#applyMessage(item, bytes, now));
     if (results.every((result) => result === undefined)) return DONE;
-    const items = results.map((result, position) => result ?? this.#plainResult(batch.items[position]));
+    const items = decoded.map(({ item }, i) => results[i] ?? { messageId: item.id, duplicate: false, started: [] });
     return { errorFields: [], items };
-  }
-
-  #plainResult(bytes: Uint8Array | undefined): ItemResult {
-    assert(bytes !== undefined, 'every result has its item');
-    return { messageId: decode(this.#host, MessageItem, bytes).id, duplicate: false, started: [] };
   }
 
   /** Undefined: accepted, and it started nothing. */
