@@ -1,6 +1,6 @@
 /** What a coordinator's loop takes in, and what it asks of its drivers. Inputs never wait; effects answer as inputs. */
 import type { Rule } from '../api/rule.ts';
-import type { SequencedWrite } from './core/raft/raft.ts';
+import type { SequencedWrite } from './core/raft/outbox.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
 import type { Query } from './core/state/query.ts';
 import type { Writes } from './core/state/store.ts';

@@ -40,7 +40,9 @@ const ROOMS: readonly Room[] = [
   },
   // The files right under node/: the loops and their ports.
   { prefix: 'node/*', mayImport: ['base/', 'api/', 'node/core/'], packages: [] },
-  { prefix: 'node/main.ts', mayImport: [...PURE_NODE, 'node/io/', 'node/plugins/'] },
+  // Joins loops and drivers into a process; the program only picks what to join.
+  { prefix: 'node/run/', mayImport: [...PURE_NODE, 'node/io/'] },
+  { prefix: 'node/main.ts', mayImport: ['base/', 'api/', 'node/run/'] },
   { prefix: NATIVE_HOST, mayImport: ['base/'] },
   { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST] },
   { prefix: 'node/io/lmdb/', mayImport: [...PURE_NODE, NATIVE_HOST] },
@@ -57,7 +59,7 @@ const ROOMS: readonly Room[] = [
   { prefix: 'e2e/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/'] },
   { prefix: 'examples/', mayImport: ['base/', 'api/', 'node/plugins/'], testsMayImport: ['node/core/rules/'] },
   { prefix: 'bench/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'node/'] },
-  { prefix: 'tools/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'bench/'] },
+  { prefix: 'tools/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'bench/', 'node/core/tlv/'] },
 ];
 
 /** Why the import is refused, or undefined. Paths are relative to the root, with `/`; `target` is a path or a package. */

@@ -17,11 +17,12 @@ import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 import type { Random } from '../../../base/random.ts';
 import type { Body, Message } from '../tlv/messages.ts';
-import type { Entry } from './entry.ts';
-import { decodeEntry, encodeEntry, NOOP_KIND } from './entry.ts';
+import { decodeEntry, encodeEntry, type Entry, NOOP_KIND } from './entry.ts';
 import { RaftLog } from './log.ts';
-import type { HardState, LogReader, LogWrite } from './log-reader.ts';
+import type { HardState, LogReader } from './log-reader.ts';
+import { type Envelope, Outbox, type SequencedWrite } from './outbox.ts';
 import { Progress } from './progress.ts';
+import { type ReadResult, ReadRounds } from './read-rounds.ts';
 
 export type RaftRole = 'follower' | 'candidate' | 'leader';
 
@@ -36,25 +37,6 @@ export interface RaftConfig {
 
 /** Encoded entries per append message, in bytes; a single entry may be larger. */
 export const APPEND_BYTES_MAX = 512 * 1024;
-/** Reads waiting for their round; over it a read is refused. */
-export const PENDING_READS_MAX = 10_000;
-
-export interface Envelope {
-  to: string;
-  message: Message;
-}
-
-export interface SequencedWrite extends LogWrite {
-  /** Handed back by `persisted(sequence)` once it is on disk; writes complete in order. */
-  sequence: number;
-}
-
-export interface ReadResult {
-  ticket: number;
-  /** The state may be read once this index is applied; undefined: leadership was lost, nothing is known. */
-  index: number | undefined;
-}
-
 export interface RaftOutput {
   messages: Envelope[];
   write: SequencedWrite | undefined;
@@ -67,20 +49,6 @@ export interface RaftBoot {
   lastIndex: number;
   /** What the state machine has applied durably: known to be committed. */
   appliedIndex: number;
-}
-
-interface UnfinishedWrite {
-  sequence: number;
-  lastIndex: number;
-  lastTerm: number;
-  /** Messages that may leave once this write is on disk. */
-  after: Envelope[];
-}
-
-interface PendingRead {
-  ticket: number;
-  round: number;
-  index: number;
 }
 
 export class Raft {
@@ -108,20 +76,8 @@ export class Raft {
   #votes = new Set<string>();
   #progress = new Map<string, Progress>();
 
-  #readRound = 0;
-  #reads: PendingRead[] = [];
-  #readTicket = 0;
-  #readsQueued: number[] = [];
-
-  #messages: Envelope[] = [];
-  #after: Envelope[] = [];
-  #readResults: ReadResult[] = [];
-  #hardStateChanged = false;
-  #newEntries: Entry[] = [];
-  #truncatedFrom: number | undefined;
-  #cutBefore: number | undefined;
-  #sequence = 0;
-  #unfinished: UnfinishedWrite[] = [];
+  readonly #reads = new ReadRounds();
+  readonly #outbox = new Outbox();
 
   constructor(host: Host, config: RaftConfig, boot: RaftBoot, reader: LogReader, random: Random, nowMs: number) {
     assert(config.voters.includes(config.nodeId), 'this node is a voter');
@@ -216,14 +172,9 @@ export class Raft {
 
   /** The write with this sequence, and every one before it, is flushed. */
   persisted(sequence: number): void {
-    while (this.#unfinished.length > 0) {
-      const write = this.#unfinished[0];
-      if (write === undefined || write.sequence > sequence) break;
-      this.#unfinished.shift();
-      if (write.lastIndex > 0) this.log.persisted(write.lastIndex, write.lastTerm);
-      // What was promised to a leader of an older term is no longer ours to say.
-      for (const envelope of write.after) if (termOf(envelope.message) === this.#term) this.#messages.push(envelope);
-    }
+    this.#outbox.persisted(sequence, this.#term, (lastIndex, lastTerm) => {
+      this.log.persisted(lastIndex, lastTerm);
+    });
     if (this.role === 'leader') this.#advanceCommit();
   }
 
@@ -240,10 +191,7 @@ export class Raft {
   readIndex(): number | undefined {
     assert(this.role === 'leader', 'only a leader serves a read index');
     if (this.log.termAt(this.commitIndex) !== this.#term) return undefined;
-    if (this.#reads.length + this.#readsQueued.length >= PENDING_READS_MAX) return undefined;
-    this.#readTicket++;
-    this.#readsQueued.push(this.#readTicket);
-    return this.#readTicket;
+    return this.#reads.ask();
   }
 
   /** The connection to `peer` is new: what was in flight on the old one may be lost. */
@@ -256,7 +204,7 @@ export class Raft {
     assert(index <= this.safeCutIndex, 'no voter needs what is cut');
     if (index <= this.log.firstIndex) return;
     this.log.cut(index);
-    this.#cutBefore = index;
+    this.#outbox.cutBefore(index);
   }
 
   /** Entries from `from` to the commit index, as many as fit `bytesMax` but at least one. */
@@ -275,47 +223,13 @@ export class Raft {
   /** Takes everything that must happen now: call once at the end of each turn of the loop. */
   output(): RaftOutput {
     if (this.role === 'leader') {
-      this.#startReadRound();
+      if (this.#reads.begin(this.commitIndex)) {
+        if (this.#peers.length > 0) this.#sendHeartbeats();
+        this.#confirmReads();
+      }
       for (const [peer, progress] of this.#progress) this.#replicate(peer, progress);
     }
-    const output: RaftOutput = { messages: this.#messages, write: this.#takeWrite(), reads: this.#readResults };
-    // With nothing unflushed before it, a message of `after` depends on nothing that is not on disk already.
-    if (output.write === undefined && this.#after.length > 0) {
-      const last = this.#unfinished.at(-1);
-      if (last === undefined) output.messages.push(...this.#after);
-      else last.after.push(...this.#after);
-      this.#after = [];
-    }
-    this.#messages = [];
-    this.#readResults = [];
-    return output;
-  }
-
-  #takeWrite(): SequencedWrite | undefined {
-    if (!this.#hardStateChanged && this.#newEntries.length === 0 && this.#truncatedFrom === undefined) {
-      if (this.#cutBefore === undefined) return undefined;
-    }
-    this.#sequence++;
-    const last = this.#newEntries.at(-1);
-    const write: SequencedWrite = {
-      sequence: this.#sequence,
-      ...(this.#hardStateChanged ? { hardState: this.hardState } : {}),
-      ...(this.#truncatedFrom === undefined ? {} : { truncateFrom: this.#truncatedFrom }),
-      entries: this.#newEntries.map(({ index, bytes }) => ({ index, bytes })),
-      ...(this.#cutBefore === undefined ? {} : { cutBefore: this.#cutBefore }),
-    };
-    this.#cutBefore = undefined;
-    this.#unfinished.push({
-      sequence: this.#sequence,
-      lastIndex: last?.index ?? 0,
-      lastTerm: last?.term ?? 0,
-      after: this.#after,
-    });
-    this.#after = [];
-    this.#hardStateChanged = false;
-    this.#newEntries = [];
-    this.#truncatedFrom = undefined;
-    return write;
+    return { ...this.#outbox.take(this.hardState), reads: this.#reads.take() };
   }
 
   // ---- elections -------------------------------------------------------------------------------------------------
@@ -334,10 +248,10 @@ export class Raft {
     if (term > this.#term) {
       this.#term = term;
       this.#votedFor = null;
-      this.#hardStateChanged = true;
+      this.#outbox.hardStateChanged();
     }
     if (this.role === 'leader') {
-      this.#failReads();
+      this.#reads.fail();
       // Its own deadline is from before it led: without a new one it would campaign at once against its successor.
       this.#resetElectionTimer();
     }
@@ -365,7 +279,7 @@ export class Raft {
     this.#resetElectionTimer();
     this.#term++;
     this.#votedFor = this.#config.nodeId;
-    this.#hardStateChanged = true;
+    this.#outbox.hardStateChanged();
     this.#preVoting = false;
     this.role = 'candidate';
     this.#votes = new Set([this.#config.nodeId]);
@@ -375,7 +289,7 @@ export class Raft {
     }
     // The own vote must be on disk before anybody else's can make a majority with it.
     for (const to of this.#peers) {
-      this.#after.push({ to, message: { kind: 'REQUEST_VOTE', body: this.#voteRequest(this.#term) } });
+      this.#outbox.hold(to, { kind: 'REQUEST_VOTE', body: this.#voteRequest(this.#term) });
     }
   }
 
@@ -400,7 +314,7 @@ export class Raft {
     const granted = request.term > this.#term && this.#upToDate(request) && !this.#hearsLeader();
     // The refusal carries our term, so that a node left behind learns it; a grant echoes the term asked for.
     const term = granted ? request.term : this.#term;
-    this.#messages.push({ to: from, message: { kind: 'PRE_VOTE_RESPONSE', body: { term, granted } } });
+    this.#outbox.send(from, { kind: 'PRE_VOTE_RESPONSE', body: { term, granted } });
   }
 
   #onPreVoteResponse(from: string, answer: Body<'PRE_VOTE_RESPONSE'>): void {
@@ -426,11 +340,11 @@ export class Raft {
     if (granted) {
       if (this.#votedFor === null) {
         this.#votedFor = request.candidateId;
-        this.#hardStateChanged = true;
+        this.#outbox.hardStateChanged();
       }
       this.#resetElectionTimer();
     }
-    this.#after.push({ to: from, message: { kind: 'REQUEST_VOTE_RESPONSE', body: { term: this.#term, granted } } });
+    this.#outbox.hold(from, { kind: 'REQUEST_VOTE_RESPONSE', body: { term: this.#term, granted } });
   }
 
   #onRequestVoteResponse(from: string, answer: Body<'REQUEST_VOTE_RESPONSE'>): void {
@@ -481,11 +395,11 @@ export class Raft {
 
   #append(entry: Entry): void {
     this.log.append(entry);
-    this.#newEntries.push(entry);
+    this.#outbox.append(entry);
   }
 
   #broadcast(message: Message): void {
-    for (const to of this.#peers) this.#messages.push({ to, message });
+    for (const to of this.#peers) this.#outbox.send(to, message);
   }
 
   #sendHeartbeats(): void {
@@ -497,7 +411,7 @@ export class Raft {
       // prev = match: a heartbeat on its own connection may overtake appends and must not be refused for it.
       const prevLogTerm = this.log.termAt(progress.matchIndex);
       if (prevLogTerm === undefined) continue;
-      this.#messages.push({ to: peer, message: this.#appendMessage(progress.matchIndex, prevLogTerm, []) });
+      this.#outbox.send(peer, this.#appendMessage(progress.matchIndex, prevLogTerm, []));
     }
   }
 
@@ -517,7 +431,7 @@ export class Raft {
         prevLogTerm,
         leaderCommit: this.commitIndex,
         entries,
-        readRound: this.#readRound,
+        readRound: this.#reads.round,
         cutBefore: this.safeCutIndex,
       },
     };
@@ -531,14 +445,14 @@ export class Raft {
       if (prevLogTerm === undefined) return;
       const entries = this.log.slice(progress.nextIndex, APPEND_BYTES_MAX);
       const bytes = entries.reduce((sum, entry) => sum + entry.length, 0);
-      this.#messages.push({ to: peer, message: this.#appendMessage(prevLogIndex, prevLogTerm, entries) });
+      this.#outbox.send(peer, this.#appendMessage(prevLogIndex, prevLogTerm, entries));
       progress.sent(prevLogIndex + entries.length, bytes, this.#nowMs);
     }
   }
 
   #onAppendEntries(from: string, request: Body<'APPEND_ENTRIES'>): void {
     if (request.term < this.#term) {
-      this.#messages.push({ to: from, message: this.#appendResponse(request, false, 0) });
+      this.#outbox.send(from, this.#appendResponse(request, false, 0));
       return;
     }
     assert(this.role !== 'leader' || request.term > this.#term, 'one leader per term');
@@ -553,14 +467,14 @@ export class Raft {
     const matches = prevLogIndex <= this.commitIndex || this.log.termAt(prevLogIndex) === request.prevLogTerm;
     const entries = matches ? this.#decodeEntries(request) : undefined;
     if (entries === undefined) {
-      this.#after.push({ to: from, message: this.#appendResponse(request, false, 0) });
+      this.#outbox.hold(from, this.#appendResponse(request, false, 0));
       return;
     }
     this.#mergeEntries(entries);
     const matchIndex = prevLogIndex + entries.length;
     const commitIndex = Math.min(request.leaderCommit, matchIndex);
     if (commitIndex > this.commitIndex) this.commitIndex = commitIndex;
-    this.#after.push({ to: from, message: this.#appendResponse(request, true, matchIndex) });
+    this.#outbox.hold(from, this.#appendResponse(request, true, matchIndex));
   }
 
   /** Undefined when an entry is damaged or out of place: refused like a mismatch, the leader sends again. */
@@ -583,8 +497,7 @@ export class Raft {
       if (term === entry.term) continue;
       if (term !== undefined) {
         this.log.truncateFrom(entry.index);
-        this.#newEntries = this.#newEntries.filter(({ index }) => index < entry.index);
-        this.#truncatedFrom = Math.min(this.#truncatedFrom ?? Infinity, entry.index);
+        this.#outbox.truncateFrom(entry.index);
       }
       this.#append(entry);
     }
@@ -630,7 +543,7 @@ export class Raft {
     }
     if (answer.readRound > progress.readRound) {
       progress.readRound = answer.readRound;
-      this.#answerReads();
+      this.#confirmReads();
     }
     if (!answer.success) {
       this.#onRefusal(progress, answer);
@@ -664,43 +577,7 @@ export class Raft {
     this.commitIndex = majority;
   }
 
-  // ---- linearizable reads (dissertation §6.4) ---------------------------------------------------------------------
-
-  #startReadRound(): void {
-    if (this.#readsQueued.length === 0) return;
-    this.#readRound++;
-    for (const ticket of this.#readsQueued) {
-      this.#reads.push({ ticket, round: this.#readRound, index: this.commitIndex });
-    }
-    this.#readsQueued = [];
-    if (this.#peers.length > 0) this.#sendHeartbeats();
-    this.#answerReads();
+  #confirmReads(): void {
+    this.#reads.confirm([...this.#progress.values()].map(({ readRound }) => readRound));
   }
-
-  #answerReads(): void {
-    if (this.#reads.length === 0) return;
-    const rounds = [this.#readRound];
-    for (const progress of this.#progress.values()) rounds.push(progress.readRound);
-    rounds.sort((a, b) => b - a);
-    const confirmed = rounds[Math.floor(rounds.length / 2)] ?? 0;
-    let done = 0;
-    for (const read of this.#reads) {
-      if (read.round > confirmed) break;
-      this.#readResults.push({ ticket: read.ticket, index: read.index });
-      done++;
-    }
-    this.#reads.splice(0, done);
-  }
-
-  #failReads(): void {
-    for (const { ticket } of this.#reads) this.#readResults.push({ ticket, index: undefined });
-    for (const ticket of this.#readsQueued) this.#readResults.push({ ticket, index: undefined });
-    this.#reads = [];
-    this.#readsQueued = [];
-  }
-}
-
-/** The term a message speaks in; what carries none is never held back. */
-function termOf(message: Message): number | undefined {
-  return 'term' in message.body ? message.body.term : undefined;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
-import { PENDING_READS_MAX } from './raft.ts';
+import { PENDING_READS_MAX } from './read-rounds.ts';
 import { ELECTION_MS_MAX, HEARTBEAT_MS, TestGroup } from './test-group.ts';
 
 function led(ids = ['a', 'b', 'c']): TestGroup {

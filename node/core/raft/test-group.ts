@@ -4,7 +4,9 @@ import type { Host } from '../../../base/host.ts';
 import { Random } from '../../../base/random.ts';
 import { decodeMessage, encodeMessage, type Message } from '../tlv/messages.ts';
 import type { HardState, LogReader } from './log-reader.ts';
-import { Raft, type ReadResult, type SequencedWrite } from './raft.ts';
+import type { SequencedWrite } from './outbox.ts';
+import { Raft } from './raft.ts';
+import type { ReadResult } from './read-rounds.ts';
 
 export const ELECTION_MS_MIN = 1_000;
 export const ELECTION_MS_MAX = 2_000;

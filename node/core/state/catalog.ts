@@ -41,11 +41,11 @@ export class Catalog {
     this.#host = host;
     this.#overlay = overlay;
     for (const { value } of overlay.range('r/', afterPrefix('r/'))) {
-      const stored = this.#parse<Stored<Rule>>(value);
+      const stored = this.#parse(value) as Stored<Rule>;
       this.rules.set(stored.document.id, stored);
     }
     for (const { value } of overlay.range('w/', afterPrefix('w/'))) {
-      const stored = this.#parse<Stored<Workflow>>(value);
+      const stored = this.#parse(value) as Stored<Workflow>;
       this.workflows.set(stored.document.id, stored);
     }
   }
@@ -110,7 +110,7 @@ export class Catalog {
     if (cached !== undefined) return cached;
     const bytes = this.#overlay.get(key);
     assert(bytes !== undefined, `revision ${String(revision)} of workflow ${workflow} is kept`);
-    const plan = planOf(this.#parse<Stored<Workflow>>(bytes).document, revision);
+    const plan = planOf((this.#parse(bytes) as Stored<Workflow>).document, revision);
     if (this.#plans.size >= PLANS_CACHED_MAX) this.#plans.clear();
     this.#plans.set(key, plan);
     return plan;
@@ -148,7 +148,7 @@ export class Catalog {
     if (what !== 'workflow') return 1;
     const prefix = `v/${id}/`;
     for (const { value } of this.#overlay.range(prefix, afterPrefix(prefix), true)) {
-      return this.#parse<Stored<Workflow>>(value).revision + 1;
+      return (this.#parse(value) as Stored<Workflow>).revision + 1;
     }
     return 1;
   }
@@ -157,7 +157,7 @@ export class Catalog {
     return encodeText(this.#host, JSON.stringify(value));
   }
 
-  #parse<T>(value: Uint8Array): T {
-    return JSON.parse(decodeText(this.#host, value)) as T;
+  #parse(value: Uint8Array): unknown {
+    return JSON.parse(decodeText(this.#host, value));
   }
 }

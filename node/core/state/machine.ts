@@ -37,7 +37,7 @@ import {
 import type { StateEvent } from './events.ts';
 import { InstanceTable } from './instance-table.ts';
 import { META_KEY } from './keys.ts';
-import { DEDUP_KEYS_MAX, MessageTable } from './message-table.ts';
+import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
 import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.ts';
 import { Overlay } from './overlay.ts';
 import type { KeyValueReader, Writes } from './store.ts';
@@ -260,7 +260,7 @@ export class StateMachine {
         if (rule.dedupe === 'workflow' && started.some(({ workflow }) => workflow === action.workflow)) continue;
         const plan = this.catalog.currentPlan(action.workflow);
         assert(plan !== undefined, 'a rule names only workflows that exist');
-        const id = `${item.id}-${String(started.length + 1)}`;
+        const id = instanceIdOf(item.id, started.length + 1);
         const actionTimeoutMs = action.timeout === undefined ? undefined : durationMs(action.timeout);
         this.instances.start(
           plan,

@@ -30,7 +30,6 @@ export class Overlay implements KeyValueReader {
   get(key: string): Uint8Array | undefined {
     const fresh = this.#fresh.get(key);
     if (fresh !== undefined) return fresh ?? undefined;
-    if (fresh === null) return undefined;
     const committing = this.#committing.get(key);
     if (committing !== undefined) return committing ?? undefined;
     return this.#store.get(key);
