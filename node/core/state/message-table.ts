@@ -18,6 +18,11 @@ export const DEDUP_KEYS_MAX = 10_000_000;
 /** Expired keys removed by one entry. */
 export const DEDUP_SWEEP_MAX = 1_000;
 
+/** The `ordinal`-th instance that a message starts, from 1; there is no gap. */
+export function instanceIdOf(messageId: string, ordinal: number): string {
+  return `${messageId}-${String(ordinal)}`;
+}
+
 interface DedupRecord {
   messageId: string;
   expiresMs: number;
@@ -57,10 +62,13 @@ export class MessageTable {
     this.count++;
   }
 
-  /** Ids of the instances that a message started, in order. */
+  /** Ids of the instances that a message started, in order. Looked up one by one: a range would walk the whole overlay. */
   *instanceIdsOf(messageId: string): Iterable<string> {
-    const prefix = instanceKey(`${messageId}-`);
-    for (const { key } of this.#overlay.range(prefix, afterPrefix(prefix))) yield key.slice(2);
+    for (let ordinal = 1; ; ordinal++) {
+      const id = instanceIdOf(messageId, ordinal);
+      if (this.#overlay.get(instanceKey(id)) === undefined) return;
+      yield id;
+    }
   }
 
   dedupOf(scopedKey: string, nowMs: number): string | undefined {
