@@ -178,7 +178,7 @@ export class Coordinator {
     if (this.#isServing()) this.#lead();
     this.#flush();
     this.#commitState();
-    return this.raft.commitIndex > this.state.appliedIndex;
+    return this.#mayApply();
   }
 
   // ---- inputs --------------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ export class Coordinator {
   // ---- applying ------------------------------------------------------------------------------------------------------
 
   #applyCommitted(): void {
-    if (this.raft.commitIndex > this.state.appliedIndex) {
+    if (this.#mayApply()) {
       for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
         const { result, events } = this.state.apply(entry);
         if (entry.index % HASH_INTERVAL === 0) this.#rememberHash(entry.index);
@@ -448,9 +448,21 @@ export class Coordinator {
     if (this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
     const due = this.#now.monotonicMs >= this.#stateCommitDueMs || this.state.pendingBytes >= STATE_COMMIT_BYTES;
     if (!due) return;
+    // After a crash the log must reach what the state holds. Applied entries are committed, not always flushed here.
+    if (this.#appliedUnflushed()) return;
     this.#stateCommitDueMs = this.#now.monotonicMs + STATE_COMMIT_MS;
     this.#committingIndex = this.state.appliedIndex;
     this.#ports.commitState(this.state.takeWrites());
+  }
+
+  #appliedUnflushed(): boolean {
+    return this.state.appliedIndex > this.raft.log.durableIndex;
+  }
+
+  /** A state that is full waits for its commit, and with it for the log: memory is bounded. */
+  #mayApply(): boolean {
+    if (this.raft.commitIndex === this.state.appliedIndex) return false;
+    return this.state.pendingBytes < STATE_COMMIT_BYTES || !this.#appliedUnflushed();
   }
 
   #cutLog(): void {
