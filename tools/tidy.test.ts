@@ -102,7 +102,8 @@ describe('layerViolation()', () => {
     ['node/core/state/apply.ts', 'node/core/rules/rule-set.ts'],
     ['node/core/raft/raft.test.ts', 'node/io/host.ts'],
     ['node/node.ts', 'node/core/raft/raft.ts'],
-    ['node/main.ts', 'node/io/lmdb/log.ts'],
+    ['node/main.ts', 'node/run/coordinator.ts'],
+    ['node/run/coordinator.ts', 'node/io/lmdb/log.ts'],
     ['node/io/http/server.ts', 'fastify'],
     ['cli/local-cluster.ts', 'api/config.ts'],
   ])('lets %s import %s', (importer, target) => {
