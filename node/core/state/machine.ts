@@ -283,14 +283,14 @@ export class StateMachine {
   // ---- catalog -----------------------------------------------------------------------------------------------------
 
   #putRule(command: Infer<typeof PutDocument>): ProposalResult {
-    const rule = JSON.parse(command.document) as Rule;
+    const rule = documentOf(command.document, 'actions') as Rule;
     const { change, stored } = this.catalog.putRule(rule, command.mode === 'create' ? 'create' : 'upsert');
     if (change !== 'unchanged') this.#events.push({ kind: 'catalogChanged' });
     return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
   }
 
   #putWorkflow(command: Infer<typeof PutDocument>): ProposalResult {
-    const workflow = JSON.parse(command.document) as Workflow;
+    const workflow = documentOf(command.document, 'tasks') as Workflow;
     const { change, stored } = this.catalog.putWorkflow(workflow, command.mode === 'create' ? 'create' : 'upsert');
     return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
   }
@@ -361,6 +361,26 @@ export class StateMachine {
     }
     return DONE;
   }
+}
+
+/**
+ * A document that the ingress has validated and written as JSON. Validation proper may change with the version and is
+ * not repeated here; what is no document at all is refused, because a throw would stop every replica at this entry.
+ */
+function documentOf(text: string, listName: string): unknown {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    document = undefined;
+  }
+  const list = isObject(document) && typeof document['id'] === 'string' ? document[listName] : undefined;
+  if (Array.isArray(list) && list.every(isObject)) return document;
+  throw new DistricError('INVALID_DOCUMENT', `the command holds no document with an id and ${listName}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
 function attemptEnd(result: { status: string; error?: string }): AttemptEnd {
