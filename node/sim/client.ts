@@ -48,7 +48,12 @@ export class Client {
     const gone = (): void => settle(undefined);
     this.open++;
     node.onGone.add(gone);
-    this.#world.queue.after(PATIENCE_US, gone);
+    const { pauses } = process;
+    this.#world.queue.after(PATIENCE_US, () => {
+      const isSound = process.incarnation === incarnation && process.alive && process.pauses === pauses && !process.paused;
+      demand(settled || !isSound, 'answeredOnce', () => `${node.id} leaves a request without an answer for ${PATIENCE_US / 1e6} s`);
+      gone();
+    });
     const isThere = node.call((gateway) => {
       use(gateway, (value) => {
         demand(!answered, 'answeredOnce', () => `${node.id} answers a request twice`);
@@ -134,5 +139,16 @@ export class Client {
     };
     const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void => gateway.query(query, 'linearizable', answer);
     this.#call<QueryOutcome>(this.#random.pick(this.#nodes), use, finish, finish);
+  }
+
+  /** A linearizable read at this very coordinator, until it is answered. */
+  insist(node: SimCoordinator, query: Query): void {
+    this.unfinished++;
+    const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void => gateway.query(query, 'linearizable', answer);
+    const finish = (outcome: QueryOutcome | undefined): void => {
+      this.unfinished--;
+      if (outcome === undefined || 'error' in outcome) this.#later(() => this.insist(node, query));
+    };
+    this.#call<QueryOutcome>(node, use, finish, () => undefined);
   }
 }

@@ -57,6 +57,7 @@ export class Nemesis {
     for (const worker of this.#workers) {
       worker.calm = true;
       worker.process.resume();
+      if (worker.draining) worker.crash();
       if (!worker.process.alive) worker.boot();
     }
   }

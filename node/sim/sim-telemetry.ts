@@ -41,8 +41,7 @@ export function workerMetrics(): WorkerMetrics {
 
 export function loopLog(trace: Trace, who: string): LoopLog {
   const write = (level: string) => (fields: LogFields, text: string) => {
-    if (trace.verbose) trace.note(who, `${level} ${text} ${JSON.stringify(fields)}`);
-    else trace.note(who, text);
+    trace.note(who, text, trace.verbose ? `(${level}) ${JSON.stringify(fields)}` : '');
   };
   return { debug: nothing, info: write('info'), warn: write('warn'), error: write('error') };
 }

@@ -108,7 +108,7 @@ class Simulation {
     trace.note('', 'heal');
     this.#nemesis.heal(new Set());
     this.#workload.stop();
-    this.#workload.probe();
+    this.#workload.probe(this.#coordinators);
     this.#demandWithin(REST_US, () => this.#unrest());
     this.#check();
     for (const worker of this.#workers) worker.drain();
@@ -150,7 +150,7 @@ class Simulation {
     const { instances, workers } = leader.state;
     if (instances.active.size > 0) return `${instances.active.size} instances run: ${[...instances.active.keys()].join()}`;
     for (const { id, node } of this.#workers) {
-      if (node?.registeredWith !== leader.leaderId || !workers.workers.has(id)) return `${id} is not registered`;
+      if (node === undefined || node.registeredWith !== leader.leaderId || !workers.workers.has(id)) return `${id} is not registered`;
       if (node.running > 0) return `${id} runs attempts that nobody waits for`;
     }
     return undefined;
