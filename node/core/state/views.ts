@@ -169,7 +169,10 @@ export class Views {
     // Running ones are marked, so that listing them does not walk through all that ever ran.
     const markers = query.status === 'RUNNING' && query.message === undefined;
     const prefix = markers ? 'a/' : instanceKey(query.message === undefined ? '' : `${query.message}-`);
-    const to = query.page.cursor === undefined ? afterPrefix(prefix) : `${prefix.slice(0, 2)}${query.page.cursor}`;
+    const end = afterPrefix(prefix);
+    const after = query.page.cursor === undefined ? end : `${prefix.slice(0, 2)}${query.page.cursor}`;
+    // A cursor of another list must not lead out of this one.
+    const to = after < end ? after : end;
     const instances: Json[] = [];
     let last: string | undefined;
     let scanned = 0;
