@@ -187,7 +187,11 @@ export class TaskDesk {
   lead(nowMs: number): void {
     this.#proposeResults();
     this.#proposeLosses(nowMs);
-    const assigned = this.#dispatcher.choose(({ id, session }) => this.#hellos.get(id)?.session === session);
+    // A draining worker that registers with a new leader is not listed as draining yet.
+    const assigned = this.#dispatcher.choose(({ id, session }) => {
+      const hello = this.#hellos.get(id);
+      return hello?.session === session && !hello.draining;
+    });
     if (assigned.length > 0) {
       this.#parts.propose(COMMAND.assign, Assign, { assignments: assigned }, () => this.#dispatcher.settled(assigned));
     }

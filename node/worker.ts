@@ -122,7 +122,8 @@ export class WorkerNode {
   turn(now: Now): void {
     this.#nowMs = now.monotonicMs;
     if (!this.#registered) {
-      this.#register();
+      // Taken off the list as it asked: another registration would bring it back for as long as it still runs.
+      if (!this.#leavingSent) this.#register();
       return;
     }
     this.#report();
@@ -188,7 +189,8 @@ export class WorkerNode {
   #onAssign(assignment: Body<'TASK_ASSIGN'>): void {
     const { instanceId, taskId, token, type } = assignment;
     const key = { instanceId, taskId, token };
-    if (this.#attempts.has(textKey(key))) return;
+    // Once it said that it leaves, the leader gives whatever was on its way to another one.
+    if (this.#leavingSent || this.#attempts.has(textKey(key))) return;
     if (this.#attempts.size >= this.#config.capacity * ATTEMPTS_PER_SLOT_MAX) {
       this.#ports.log.error({ component: 'worker', instanceId, taskId }, 'too many attempts held: refused one');
       return;
