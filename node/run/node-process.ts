@@ -48,15 +48,21 @@ export async function startNode(
   const addresses: Record<string, string> = { metrics: `${bound.host}:${String(bound.port)}` };
   const parts = { logging, netMetrics, nodeMetrics, health, onFatal: fatal };
   let stopRole: () => Promise<void>;
-  if (role === 'coordinator') {
-    const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
-    const started = await CoordinatorProcess.start(config, { ...parts, metrics });
-    Object.assign(addresses, started.addresses);
-    stopRole = () => started.process.stop();
-  } else {
-    const metrics = new WorkerTelemetry(nodeMetrics.registry);
-    const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
-    stopRole = () => started.stop();
+  try {
+    if (role === 'coordinator') {
+      const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
+      const started = await CoordinatorProcess.start(config, { ...parts, metrics });
+      Object.assign(addresses, started.addresses);
+      stopRole = () => started.process.stop();
+    } else {
+      const metrics = new WorkerTelemetry(nodeMetrics.registry);
+      const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
+      stopRole = () => started.stop();
+    }
+  } catch (error) {
+    await observability.close();
+    nodeMetrics.close();
+    throw error;
   }
   health.set(role, 'UP');
   log.info({ role, version, ...addresses }, 'ready');
