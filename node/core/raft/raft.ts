@@ -514,7 +514,8 @@ export class Raft {
         lastLogIndex: this.log.lastIndex,
         hintIndex,
         hintTerm: success ? 0 : (this.log.termAt(hintIndex) ?? 0),
-        readRound: request.readRound,
+        // A round of an older term says nothing in this one: its leader may have counted from the start since.
+        readRound: request.term === this.#term ? request.readRound : 0,
         wallMs: 0,
         hashIndex: 0,
         stateHash: 0,
