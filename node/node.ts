@@ -202,7 +202,9 @@ export class Coordinator {
       case 'FORWARD_RESULT':
         if (this.#proposals.answered(message.body.requestId)) {
           const result = decode(this.#host, ProposalResult, message.body.result);
-          this.#ports.reply({ kind: 'proposed', requestId: message.body.requestId, result });
+          const isKnown = result.errorCode !== 'OUTCOME_UNKNOWN';
+          const { requestId } = message.body;
+          this.#ports.reply({ kind: 'proposed', requestId, result: isKnown ? result : undefined });
         }
         break;
       case 'READ_INDEX':
@@ -340,6 +342,7 @@ export class Coordinator {
       }
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
+        for (const origin of this.#proposals.leadershipLost()) this.#answerUnknown(origin);
       }
       this.#role = role;
       this.#term = term;
@@ -374,10 +377,7 @@ export class Coordinator {
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
-          this.#answer(
-            proposal.origin,
-            proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'),
-          );
+          this.#answer(proposal.origin, result);
         }
       }
       this.raft.log.shrink(this.state.appliedIndex);
@@ -404,6 +404,14 @@ export class Coordinator {
       case 'loop':
         origin.applied();
         break;
+    }
+  }
+
+  #answerUnknown(origin: Origin): void {
+    if (origin.kind === 'ingress') {
+      this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
+    } else if (origin.kind === 'peer') {
+      this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
     }
   }
 

@@ -3,8 +3,10 @@
  *
  * Invariants
  * 1. Every proposal is answered exactly once: with its result as applied, as refused, or as unknown.
- * 2. An entry of another term at a proposal's index means the proposal is gone for good: refused, nothing was kept.
+ * 2. A leader that lost its leadership does not know what becomes of its entries: unknown is answered at once, not when
+ *    another entry takes the place, which may be never.
  */
+import { assert } from '../base/assert.ts';
 import { DistricError, type ErrorCode } from '../base/errors.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
 import { refused } from './core/state/outcomes.ts';
@@ -14,7 +16,7 @@ export const UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024;
 /** Proposals forwarded to the leader and not yet answered. */
 export const FORWARDED_MAX = 10_000;
 
-/** Where the answer goes: to this node's ingress, to a peer that forwarded, or nowhere (the loop's own proposals). */
+/** Where the answer goes: to this node's ingress, to a peer that forwarded, or back into the loop (of this term only). */
 export type Origin =
   | { kind: 'ingress'; requestId: number }
   | { kind: 'peer'; peer: string; requestId: number }
@@ -41,14 +43,24 @@ export class Proposals {
     if (proposal.catalogChange) this.catalogChanges++;
   }
 
-  /** The proposal whose place the applied entry takes, if this node made one; `kept`: it is that very entry. */
-  applied(index: number, term: number): { origin: Origin; kept: boolean; appendedMs: number } | undefined {
+  /** The proposal that the applied entry is, if this leader made it. */
+  applied(index: number, term: number): Appended | undefined {
     const proposal = this.#appended.get(index);
     if (proposal === undefined) return undefined;
+    assert(proposal.term === term, 'the entries of a leader stay in place while it leads');
     this.#appended.delete(index);
     this.unappliedBytes -= proposal.bytes;
     if (proposal.catalogChange) this.catalogChanges--;
-    return { origin: proposal.origin, kept: proposal.term === term, appendedMs: proposal.appendedMs };
+    return proposal;
+  }
+
+  /** Leadership is lost: who waits for an entry that may commit or not. */
+  leadershipLost(): Origin[] {
+    const origins = [...this.#appended.values()].map(({ origin }) => origin);
+    this.#appended.clear();
+    this.unappliedBytes = 0;
+    this.catalogChanges = 0;
+    return origins;
   }
 
   forwarded(requestId: number, to: string): void {
