@@ -8,6 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { parse, stringify } from 'yaml';
+import type { ClusterStatus } from '../api/rest.ts';
 import { freePorts } from '../cli/free-ports.ts';
 import { call } from './rest-call.ts';
 import { until } from './until.ts';
@@ -15,6 +16,7 @@ import { until } from './until.ts';
 const PROGRAM = fileURLToPath(new URL('../node/main.ts', import.meta.url));
 const TIMEOUT_MS = 30_000;
 const DRAIN_MS = 3_000;
+const MIB = 1024 * 1024;
 
 let dir: string;
 let children: ChildProcess[];
@@ -201,6 +203,37 @@ describe('node/main.ts', () => {
       await until('the first still serves', 5_000, async () =>
         (await call(server, 'POST', '/messages', { body: '{"a":1}' })).status === 202 ? true : undefined,
       );
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'ends with 1 and a fatal line when the log is full, and has what it acknowledged with a larger one',
+    async () => {
+      const { file, config } = await coordinatorConfig({ limits: { logMapBytesMax: 16 * MIB } });
+      const full = start(['--config', file]);
+      const server = `http://${(await ready(full))['http'] ?? ''}`;
+      const body = JSON.stringify({ text: 'x'.repeat(MIB / 2) });
+      let acknowledged = 0;
+      try {
+        for (; acknowledged < 64; acknowledged++) {
+          expect((await call(server, 'POST', '/messages', { body })).status).toBe(202);
+        }
+      } catch {
+        // The request that did not fit has no answer.
+      }
+      expect(await full.exit).toBe(1);
+      expect(acknowledged).toBeGreaterThan(10);
+      expect(full.out()).toMatch(/"level":"fatal".*the log has reached its limit of 16777216 bytes.*cannot go on/);
+
+      await writeFile(file, stringify({ ...config, limits: { logMapBytesMax: 64 * MIB } }));
+      const larger = start(['--config', file]);
+      await ready(larger);
+      const messages = await until('it leads again', 10_000, async () => {
+        const { status, body: found } = await call<ClusterStatus>(server, 'GET', '/cluster/status');
+        return status === 200 ? found.counts.messages : undefined;
+      });
+      expect(messages).toBe(acknowledged);
     },
     TIMEOUT_MS,
   );
