@@ -138,7 +138,9 @@ export class Client {
       else done(outcome, beganUs);
     };
     const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void => gateway.query(query, 'linearizable', answer);
-    this.#call<QueryOutcome>(this.#random.pick(this.#nodes), use, finish, finish);
+    const node = this.#random.pick(this.#nodes);
+    if (this.#world.trace.verbose) this.#world.trace.note('', '', `client reads ${JSON.stringify(query)} at ${node.id}`);
+    this.#call<QueryOutcome>(node, use, finish, finish);
   }
 
   /** A linearizable read at this very coordinator, until it is answered. */

@@ -235,6 +235,7 @@ export class SimNetwork {
     const message = decodeMessage(nodeHost, frame.code, frame.payload);
     assert(message !== undefined, 'a message that was sent is known');
     this.#trace.mix(frame.code, frame.payload.length);
+    if (this.#trace.verbose) this.#trace.note('', '', `${own.endpoint.id} -> ${other.endpoint.id} ${message.kind} ${summary(message)}`);
     other.endpoint.onMessage(own.endpoint.id, message);
   }
 
@@ -329,4 +330,11 @@ function pairKey(a: string, b: string): string {
 function sides({ ends }: Link, id: string): [End, End] {
   const [a, b] = ends;
   return a.endpoint.id === id ? [a, b] : [b, a];
+}
+
+function summary(message: Message): string {
+  return JSON.stringify(message.body, (_key, value: unknown) => {
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    return Array.isArray(value) && value.length > 8 ? `${value.length} elements` : value;
+  });
 }

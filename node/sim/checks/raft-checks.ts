@@ -150,7 +150,9 @@ export class RaftChecks implements Observer {
     this.#leaders.set(term, node.id);
     const leading = this.#nodes.filter(({ coordinator }) => coordinator?.raft.role === 'leader').length;
     if (leading > 1) this.#counters.add('two leaders of different terms at once');
-    const last = this.committedIndex;
+    // A late winner of an old term knows nothing of what newer terms have committed, and will not commit anything.
+    let last = this.committedIndex;
+    while ((this.#committed[last]?.term ?? 0) > term) last--;
     const log = node.coordinator?.raft.log;
     if (last === 0 || log === undefined) return;
     const has = log.lastIndex >= last && log.entry(last).checksum === this.#committed[last]?.checksum;
