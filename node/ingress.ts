@@ -194,6 +194,7 @@ export class Ingress implements Gateway {
 
   /** Once per turn of the loop: sends what has gathered, and again what is due again. */
   flush(): void {
+    if (this.#batches.size > 0 || this.#commands.size > 0) this.#giveUpUnanswered();
     if (this.#retries.length > 0) this.#retryDue();
     if (this.#queue.length === 0 || this.#catalogVersion < 0) {
       this.#giveUpQueued();
@@ -254,9 +255,31 @@ export class Ingress implements Gateway {
     const due = this.#retries.filter(({ dueMs }) => dueMs <= monotonicMs);
     if (due.length === 0) return;
     this.#retries = this.#retries.filter(({ dueMs }) => dueMs > monotonicMs);
-    for (const { batch, command } of due) {
-      if (batch !== undefined) this.#sendBatch(batch);
-      if (command !== undefined) this.#sendCommand(command);
+    for (const { batch, command, why } of due) {
+      if (batch !== undefined) {
+        if (deadlineOf(batch) > monotonicMs) this.#sendBatch(batch);
+        else this.#refuseBatch(batch.items, why, batch.maybeKept);
+      }
+      if (command !== undefined) {
+        if (command.deadlineMs > monotonicMs) this.#sendCommand(command);
+        else command.done({ error: why });
+      }
+    }
+  }
+
+  /** What went to a leader and has had no answer: it may have been lost on the way back, so the outcome is unknown. */
+  #giveUpUnanswered(): void {
+    const { monotonicMs } = this.#parts.clock();
+    const why = new DistricError('NO_LEADER', 'the leader has not answered in time');
+    for (const [requestId, batch] of this.#batches) {
+      if (deadlineOf(batch) > monotonicMs) continue;
+      this.#batches.delete(requestId);
+      this.#refuseBatch(batch.items, why, true);
+    }
+    for (const [requestId, { deadlineMs, done }] of this.#commands) {
+      if (deadlineMs > monotonicMs) continue;
+      this.#commands.delete(requestId);
+      done({ error: new DistricError('OUTCOME_UNKNOWN', `${why.message}; whether the change was made is not known`) });
     }
   }
 
@@ -397,6 +420,11 @@ export class Ingress implements Gateway {
       command?.done({ error: why });
     }
   }
+}
+
+/** Of its youngest item. */
+function deadlineOf({ items }: Batch): number {
+  return items.at(-1)?.deadlineMs ?? 0;
 }
 
 function encodable(item: QueuedItem, matched: readonly string[]): MessageItem {
