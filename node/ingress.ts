@@ -287,12 +287,10 @@ export class Ingress implements Gateway {
     if (this.#queue.length === 0) return;
     const { monotonicMs } = this.#parts.clock();
     const error = new DistricError('NO_LEADER', 'this coordinator has not joined its cluster yet');
-    const waiting = this.#queue;
-    this.#queue = [];
-    for (const item of waiting) {
-      if (item.deadlineMs > monotonicMs) this.#queue.push(item);
-      else this.#settle(item, { error });
-    }
+    const late = this.#queue.filter(({ deadlineMs }) => deadlineMs <= monotonicMs);
+    if (late.length === 0) return;
+    this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > monotonicMs);
+    this.#refuseBatch(late, error, false);
   }
 
   // ---- from the core ---------------------------------------------------------------------------------------------------
@@ -422,6 +420,11 @@ export class Ingress implements Gateway {
   }
 }
 
+/** No slash is left in the scope, so that two scopes never share a key. */
+function scopedKeyOf(scope: string, idempotencyKey: string): string {
+  return `${scope.replaceAll('%', '%25').replaceAll('/', '%2f')}/${idempotencyKey}`;
+}
+
 /** Of its youngest item. */
 function deadlineOf({ items }: Batch): number {
   return items.at(-1)?.deadlineMs ?? 0;
@@ -434,7 +437,7 @@ function encodable(item: QueuedItem, matched: readonly string[]): MessageItem {
     receivedAt: item.receivedAt,
     payload,
     matched,
-    ...(idempotencyKey === undefined ? {} : { scopedKey: `${item.scope}/${idempotencyKey}` }),
+    ...(idempotencyKey === undefined ? {} : { scopedKey: scopedKeyOf(item.scope, idempotencyKey) }),
     ...(source === undefined ? {} : { source }),
     ...(headers === undefined ? {} : { headers: JSON.stringify(headers) }),
   };
