@@ -14,6 +14,8 @@ import type { LoopLog, Now } from './ports.ts';
 
 /** Registration is tried again after this. */
 export const HELLO_RETRY_MS = 1_000;
+/** At least this long between two, however often coordinators say to try elsewhere or again. */
+export const HELLO_REDIRECT_MS = 20;
 /** A report without acknowledgement is sent again after this. */
 export const REPORT_RETRY_MS = 3_000;
 /** Attempts held at once, running or waiting for their acknowledgement, per slot. */
@@ -66,6 +68,7 @@ export class WorkerNode {
   readonly #attempts = new Map<string, Attempt>();
   #leaderId: string | undefined;
   #registered = false;
+  #helloSentMs = -Infinity;
   #helloDueMs = 0;
   #draining = false;
   #drainSent = false;
@@ -168,17 +171,18 @@ export class WorkerNode {
       return;
     }
     // Told by the leader itself that it does not know us (any more), or by another coordinator who leads.
-    if (leaderId === '' && from !== this.#leaderId) return;
+    if (leaderId === '' && (from !== this.#leaderId || !this.#registered)) return;
     const leader = leaderId === '' ? from : leaderId;
     if (this.#registered && leader === this.#leaderId && from !== leader) return;
     this.#leaderId = leader;
     this.#registered = false;
-    this.#helloDueMs = 0;
+    this.#helloDueMs = this.#helloSentMs + HELLO_REDIRECT_MS;
   }
 
   #register(): void {
     const leader = this.#leaderId;
     if (leader === undefined || !this.#connected.has(leader) || this.#nowMs < this.#helloDueMs) return;
+    this.#helloSentMs = this.#nowMs;
     this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
     const { workerId, session, capacity, types, address } = this.#config;
     const attempts = [...this.#attempts.values()].map(({ key }) => key);
