@@ -70,6 +70,10 @@ export class RaftChecks implements Observer {
       case 'APPEND_ENTRIES':
       case 'APPEND_ENTRIES_RESPONSE':
         break;
+      case 'PRE_VOTE_RESPONSE':
+        // A grant echoes the term that was asked for; nobody is in it yet.
+        if (message.body.granted) return;
+        break;
       default:
         return;
     }
