@@ -243,8 +243,11 @@ export class TaskDesk {
   }
 
   #sendUnsent(): void {
-    for (const [workerId, attempts] of this.#unsent) {
-      this.#unsent.delete(workerId);
+    if (this.#unsent.size === 0) return;
+    // Taken out first: what cannot be sent now either is put back, and waits for the next turn.
+    const unsent = this.#unsent;
+    this.#unsent = new Map();
+    for (const [workerId, attempts] of unsent) {
       if (!this.connected.has(workerId)) continue;
       for (const { instanceId, position } of attempts) this.#push(workerId, instanceId, position);
     }
