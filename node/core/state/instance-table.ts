@@ -34,7 +34,8 @@ export interface TaskRef {
   taskId: string;
 }
 
-function refKey(instanceId: string, position: number): string {
+/** Of a task, in `ready` and `running`. */
+export function refKey(instanceId: string, position: number): string {
   return `${instanceId}/${String(position)}`;
 }
 
