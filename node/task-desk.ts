@@ -6,7 +6,7 @@
  * 1. A worker is acknowledged a result only after the entry that carries it is applied.
  * 2. An attempt that a worker does not know of is pushed again; the fencing token makes a second copy harmless.
  */
-import type { Host } from '../base/host.ts';
+import { decodeText, type Host } from '../base/host.ts';
 import { taskAssignment } from './core/state/attempt-context.ts';
 import { Assign, COMMAND, DrainWorker, LoseWorker, RegisterWorker, Results } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
@@ -176,10 +176,20 @@ export class TaskDesk {
     // Reported again before the first report was applied: one entry is enough.
     if (this.#reporters.has(key)) return;
     this.#reporters.set(key, from);
-    const tooLarge = result.output !== undefined && result.output.length > OUTPUT_BYTES_MAX;
-    const error = `the output is over its limit of ${String(OUTPUT_BYTES_MAX)} bytes`;
     const { instanceId, taskId, token } = result;
-    this.#results.push(tooLarge ? { instanceId, taskId, token, status: 'terminal', error } : result);
+    const error = result.output === undefined ? undefined : this.#outputFault(result.output);
+    this.#results.push(error === undefined ? result : { instanceId, taskId, token, status: 'terminal', error });
+  }
+
+  /** What is wrong with an output; it becomes part of contexts and answers as it stands, so it must be JSON. */
+  #outputFault(output: Uint8Array): string | undefined {
+    if (output.length > OUTPUT_BYTES_MAX) return `the output is over its limit of ${String(OUTPUT_BYTES_MAX)} bytes`;
+    try {
+      JSON.parse(decodeText(this.#parts.host, output));
+      return undefined;
+    } catch {
+      return 'the output is not JSON';
+    }
   }
 
   // ---- once a turn, while leading --------------------------------------------------------------------------------
