@@ -48,9 +48,9 @@ export class Client {
     const gone = (): void => settle(undefined);
     this.open++;
     node.onGone.add(gone);
-    const { pauses } = process;
+    const { pauses, paused } = process;
     this.#world.queue.after(PATIENCE_US, () => {
-      const isSound = process.incarnation === incarnation && process.alive && process.pauses === pauses && !process.paused;
+      const isSound = !paused && process.alive && process.incarnation === incarnation && process.pauses === pauses;
       demand(settled || !isSound, 'answeredOnce', () => `${node.id} leaves a request without an answer for ${PATIENCE_US / 1e6} s`);
       gone();
     });
