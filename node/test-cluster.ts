@@ -2,6 +2,7 @@
 import { assert } from '../base/assert.ts';
 import { encodeText, type Host } from '../base/host.ts';
 import { Random } from '../base/random.ts';
+import type { SequencedWrite } from './core/raft/outbox.ts';
 import { TestDisk } from './core/raft/test-group.ts';
 import { MemoryStore } from './core/state/memory-store.ts';
 import { type Body, decodeMessage, encodeMessage, type Message } from './core/tlv/messages.ts';
@@ -69,26 +70,32 @@ interface Flying {
 }
 
 export class TestCoordinator {
-  readonly disk = new TestDisk();
-  readonly store = new MemoryStore();
+  readonly disk: TestDisk;
+  readonly store: MemoryStore;
   readonly metrics = new CountingMetrics();
   readonly inputs: Input[] = [];
   readonly core: Coordinator;
   readonly ingress: Ingress;
   /** True: what is given to the disk is not flushed. */
   diskStalled = false;
-  readonly #unflushed: Input[] = [];
+  readonly #unflushed: SequencedWrite[] = [];
+  /** Commits of the state so far. */
+  stateCommits = 0;
 
-  constructor(cluster: TestCluster, id: string) {
+  /** `before`: what ran here until it crashed. */
+  constructor(cluster: TestCluster, id: string, before?: TestCoordinator) {
     const { host } = cluster;
+    this.disk = before?.disk ?? new TestDisk();
+    this.store = before?.store ?? new MemoryStore();
     const ports: CoordinatorPorts = {
       send: (to, message) => cluster.send(id, to, message),
       persist: (write) => {
-        this.disk.apply(write);
-        (this.diskStalled ? this.#unflushed : this.inputs).push({ kind: 'persisted', sequence: write.sequence });
+        this.#unflushed.push(write);
+        if (!this.diskStalled) this.resumeDisk();
       },
       commitState: (writes) => {
         this.store.commit(writes);
+        this.stateCommits++;
         this.inputs.push({ kind: 'stateCommitted' });
       },
       reply: (reply) => this.ingress.onReply(reply),
@@ -101,7 +108,7 @@ export class TestCoordinator {
       random: Random.stream(7, id),
       log: this.disk,
       store: this.store,
-      boot: { hardState: { term: 0, votedFor: null }, firstIndex: 0, lastIndex: 0 },
+      boot: { hardState: this.disk.hardState, firstIndex: this.disk.firstIndex, lastIndex: this.disk.lastIndex },
     };
     const raft = { nodeId: id, voters: cluster.voters, electionMsMin: 300, electionMsMax: 600, heartbeatMs: 50 };
     const config = {
@@ -124,7 +131,10 @@ export class TestCoordinator {
 
   resumeDisk(): void {
     this.diskStalled = false;
-    this.inputs.push(...this.#unflushed.splice(0));
+    for (const write of this.#unflushed.splice(0)) {
+      this.disk.apply(write);
+      this.inputs.push({ kind: 'persisted', sequence: write.sequence });
+    }
   }
 }
 
@@ -194,6 +204,13 @@ export class TestCluster {
     this.workers.set(workerId, worker);
     for (const id of this.voters) this.connect(workerId, id);
     return worker;
+  }
+
+  /** What was not flushed or committed is gone, with everything in memory. */
+  crash(id: string): void {
+    this.isolate(id);
+    this.coordinators.set(id, new TestCoordinator(this, id, this.at(id)));
+    this.rejoin(id);
   }
 
   // ---- network -----------------------------------------------------------------------------------------------------
