@@ -155,7 +155,11 @@ export class Nemesis {
     const { network } = this.#world;
     network.plan = { ...network.plan, spike: 0.3, spikeUs: this.#random.integer(10_000, SECOND_US) };
     this.#later(this.#durationUs(10), () => {
-      network.plan = { ...network.plan, spike: this.#world.plan.network.spike, spikeUs: this.#world.plan.network.spikeUs };
+      network.plan = {
+        ...network.plan,
+        spike: this.#world.plan.network.spike,
+        spikeUs: this.#world.plan.network.spikeUs,
+      };
     });
   }
 

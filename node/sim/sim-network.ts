@@ -235,7 +235,8 @@ export class SimNetwork {
     const message = decodeMessage(nodeHost, frame.code, frame.payload);
     assert(message !== undefined, 'a message that was sent is known');
     this.#trace.mix(frame.code, frame.payload.length);
-    if (this.#trace.verbose) this.#trace.note('', '', `${own.endpoint.id} -> ${other.endpoint.id} ${message.kind} ${summary(message)}`);
+    if (this.#trace.verbose)
+      this.#trace.note('', '', `${own.endpoint.id} -> ${other.endpoint.id} ${message.kind} ${summary(message)}`);
     other.endpoint.onMessage(own.endpoint.id, message);
   }
 

@@ -65,7 +65,9 @@ export class Workload {
   #submit(): void {
     const random = this.#random;
     const count = random.chance(0.05) ? random.integer(2, BURST_MAX) : 1;
-    const batch = Array.from({ length: count }, () => this.#message(random.chance(0.5) ? `key-${this.#marker}` : undefined));
+    const batch = Array.from({ length: count }, () =>
+      this.#message(random.chance(0.5) ? `key-${this.#marker}` : undefined),
+    );
     this.#client.submit(batch, 'shop');
     const keyed = batch.find(({ submission }) => submission.key !== undefined);
     // An impatient client sends the same twice, side by side.

@@ -51,7 +51,11 @@ export class RaftChecks implements Observer {
     const raft = node.coordinator?.raft;
     if (raft === undefined) return;
     const record = this.#record(node);
-    demand(raft.term >= record.term, 'termBack', () => `${node.id} is back in term ${raft.term}, was in ${record.term}`);
+    demand(
+      raft.term >= record.term,
+      'termBack',
+      () => `${node.id} is back in term ${raft.term}, was in ${record.term}`,
+    );
     record.commitIndex = 0;
     record.ledTerm = 0;
     if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
@@ -132,6 +136,10 @@ export class RaftChecks implements Observer {
       });
     }
     record.commitIndex = raft.commitIndex;
+    const lastTerm = raft.log.entry(raft.commitIndex).term;
+    demand(raft.role !== 'leader' || lastTerm === raft.term, 'commitOwnTerm', () => {
+      return `${node.id} leads term ${raft.term} and commits up to ${raft.commitIndex}, of term ${lastTerm}`;
+    });
     this.#checkDurable(node, raft.commitIndex);
   }
 
@@ -150,7 +158,11 @@ export class RaftChecks implements Observer {
   #onLeader(node: SimCoordinator, record: NodeRecord, term: number): void {
     record.ledTerm = term;
     const other = this.#leaders.get(term);
-    demand(other === undefined || other === node.id, 'oneLeader', () => `${node.id} and ${String(other)} lead term ${term}`);
+    demand(
+      other === undefined || other === node.id,
+      'oneLeader',
+      () => `${node.id} and ${String(other)} lead term ${term}`,
+    );
     this.#leaders.set(term, node.id);
     const leading = this.#nodes.filter(({ coordinator }) => coordinator?.raft.role === 'leader').length;
     if (leading > 1) this.#counters.add('two leaders of different terms at once');
