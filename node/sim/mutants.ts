@@ -116,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('commits-older-term', 'commitOwnTerm', RAFT, 'if (this.log.termAt(majority) !== this.#term) return;', ''),
   mutant(
     'keeps-conflicting-suffix',
-    'commitDurable',
+    'assertion',
     RAFT,
     'if (term === entry.term) continue;',
     'if (term !== undefined) continue;',
@@ -191,13 +191,22 @@ export const MUTANTS: readonly Mutant[] = [
     'for (const id of this.messages.instanceIdsOf(messageId)) {',
     'for (const id of [] as string[]) {',
   ),
-  mutant(
-    'stale-catalog-accepted',
-    'catalog',
-    MACHINE,
-    'if (batch.catalogVersion !== this.catalog.version) {',
-    'if (batch.catalogVersion > this.catalog.version) {',
-  ),
+  {
+    name: 'stale-catalog-accepted',
+    check: 'catalog',
+    edits: [
+      {
+        file: LOOP,
+        find: 'if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {',
+        replace: 'if (catalogVersion === undefined) {',
+      },
+      {
+        file: MACHINE,
+        find: 'if (batch.catalogVersion !== this.catalog.version) {',
+        replace: 'if (batch.catalogVersion > this.catalog.version) {',
+      },
+    ],
+  },
 
   // ---- tasks
   mutant(
@@ -214,13 +223,18 @@ export const MUTANTS: readonly Mutant[] = [
     "task.status !== 'RUNNING' || task.token !== token) return undefined;",
     'task.token !== token) return undefined;',
   ),
-  mutant(
-    'assigns-twice',
-    'oneAttempt',
-    SCHEDULE,
-    "if (instance.status !== 'RUNNING' || task.status !== 'READY') return false;",
-    "if (instance.status !== 'RUNNING') return false;",
-  ),
+  {
+    name: 'assigns-twice',
+    check: 'oneAttempt',
+    edits: [
+      { file: 'node/dispatcher.ts', find: 'if (this.#pending.has(key)) continue;', replace: '' },
+      {
+        file: SCHEDULE,
+        find: "if (instance.status !== 'RUNNING' || task.status !== 'READY') return false;",
+        replace: "if (instance.status !== 'RUNNING') return false;",
+      },
+    ],
+  },
   mutant('any-dependency-will-do', 'dependencies', SCHEDULE, 'dependencies.every((d)', 'dependencies.some((d)'),
   mutant(
     'lost-worker-keeps-tasks',

@@ -148,7 +148,9 @@ export class Nemesis {
 
   #crash(node: SimCoordinator): void {
     node.crash();
-    this.#later(this.#durationUs(10), () => this.#start(node));
+    // Some are back before anybody has noticed.
+    const downUs = this.#random.chance(0.3) ? this.#random.integer(1_000, 60_000) : this.#durationUs(10);
+    this.#later(downUs, () => this.#start(node));
   }
 
   #slowNetwork(): void {

@@ -36,6 +36,13 @@ export interface Plan {
 
 export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
 
+/** The profiles of the node, and one that makes elections collide. */
+const DEFAULT_TIMING = { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 };
+const FAST_TIMINGS = [
+  { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 },
+  { electionMsMin: 200, electionMsMax: 205, heartbeatMs: 50 },
+];
+
 export function makePlan(seed: number): Plan {
   const random = Random.stream(seed, 'plan');
   const coordinators = random.pick([1, 3, 3, 3, 3, 5, 5]);
@@ -46,9 +53,7 @@ export function makePlan(seed: number): Plan {
   return {
     coordinators,
     workers: random.integer(1, 3),
-    timing: isFast
-      ? { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 }
-      : { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 },
+    timing: isFast ? random.pick(FAST_TIMINGS) : DEFAULT_TIMING,
     faults: FAULTS.filter(() => random.chance(0.6)),
     faultGapUs: random.pick([1_000_000, 3_000_000, 8_000_000]),
     network: {

@@ -13,6 +13,8 @@ import type { World } from './world.ts';
 
 const TICK_US = 100_000;
 const TURN_DELAY_US_MAX = 300;
+/** Plugins hang only where the time-out of the task soon ends it. */
+const HANG_MS_MAX = 10_000;
 const CALM_TASK_US_MAX = 20_000;
 
 type Assignment = Body<'TASK_ASSIGN'>;
@@ -116,7 +118,7 @@ export class SimWorker implements Endpoint {
     const key = runKey(assignment);
     this.#running.add(key);
     const random = this.#random;
-    const isHung = !this.calm && random.chance(0.02);
+    const isHung = !this.calm && assignment.timeoutMs <= HANG_MS_MAX && random.chance(0.03);
     if (isHung) this.#world.counters.add('plugin hangs');
     const timeoutUs = assignment.timeoutMs * 1_000;
     const workUs = random.integer(100, this.calm ? CALM_TASK_US_MAX : this.#world.plan.taskMsMax * 1_000);

@@ -21,7 +21,7 @@ const REST_US = 240_000_000;
 const LEAVE_US = 20_000_000;
 const LOOK_US = 250_000;
 /** More events than any sound run has: the simulation itself spins. */
-const EVENTS_MAX = 20_000_000;
+const EVENTS_MAX = 3_000_000;
 
 export interface SeedReport {
   seed: number;

@@ -144,11 +144,11 @@ function isFound(outcome: QueryOutcome): outcome is Extract<QueryOutcome, { resu
 }
 
 export function numberOf(value: unknown, name: string): number {
-  const found = (value as Record<string, unknown>)[name];
+  const found = (value as Record<string, unknown> | null)?.[name];
   return typeof found === 'number' ? found : 0;
 }
 
 export function textOf(value: unknown, name: string): string {
-  const found = (value as Record<string, unknown>)[name];
+  const found = (value as Record<string, unknown> | null)?.[name];
   return typeof found === 'string' ? found : '';
 }
