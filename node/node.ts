@@ -227,7 +227,8 @@ export class Coordinator {
     this.#peersUp.delete(peer);
     // Answers that were on their way from a leader we lost touch with may never come.
     if (peer === this.raft.leaderId) this.#abandonForwarded(undefined);
-    this.#reads.leaderLost(peer);
+    this.#proposals.peerLost(peer);
+    this.#reads.peerLost(peer);
   }
 
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {

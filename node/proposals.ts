@@ -22,6 +22,8 @@ export type Origin =
   | { kind: 'peer'; peer: string; requestId: number }
   | { kind: 'loop'; applied: () => void };
 
+const NOBODY: Origin = { kind: 'loop', applied: () => undefined };
+
 interface Appended {
   term: number;
   origin: Origin;
@@ -61,6 +63,13 @@ export class Proposals {
     this.unappliedBytes = 0;
     this.catalogChanges = 0;
     return origins;
+  }
+
+  /** Nobody waits at `peer` any more: a restarted process counts its requests from the start, and must not take this for one of them. */
+  peerLost(peer: string): void {
+    for (const proposal of this.#appended.values()) {
+      if (proposal.origin.kind === 'peer' && proposal.origin.peer === peer) proposal.origin = NOBODY;
+    }
   }
 
   forwarded(requestId: number, to: string): void {

@@ -127,7 +127,10 @@ export class Reads {
     }
   }
 
-  leaderLost(peer: string): void {
+  /** What `peer` was asked will not be answered, and what it asked nobody waits for: its next life counts from the start. */
+  peerLost(peer: string): void {
+    this.#queuedPeers = this.#queuedPeers.filter((asked) => asked.peer !== peer);
+    for (const round of this.#rounds.values()) round.peers = round.peers.filter((asked) => asked.peer !== peer);
     for (const [id, round] of this.#questions) {
       if (round.leader !== peer || round.index !== undefined) continue;
       this.#questions.delete(id);
