@@ -49,6 +49,7 @@ export function makePlan(seed: number): Plan {
   const isFast = random.chance(0.3);
   const rare = (): number => (random.chance(0.5) ? 0 : random.pick([0.002, 0.02, 0.1]));
   const isWide = !isFast && random.chance(0.2);
+  const workerCapacity = random.pick([1, 2, 8]);
   const flushUsMax = random.pick([500, 3_000, 20_000]);
   return {
     coordinators,
@@ -69,9 +70,9 @@ export function makePlan(seed: number): Plan {
     stateDisk: { flushUsMin: 200, flushUsMax: flushUsMax * 2 },
     drift: random.pick([0, 0.01, 0.2]),
     skewMs: random.pick([0, 500, 60_000]),
-    messageGapUs: random.pick([200_000, 500_000, 1_500_000]),
+    messageGapUs: random.pick(workerCapacity === 1 || isWide ? [600_000, 1_500_000] : [200_000, 500_000, 1_500_000]),
     readGapUs: random.pick([150_000, 400_000]),
-    workerCapacity: random.pick([1, 2, 8]),
+    workerCapacity,
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
   };
