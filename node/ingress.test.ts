@@ -7,6 +7,7 @@ import type { ProposalResult } from './core/state/outcomes.ts';
 import { decode } from './core/tlv/struct.ts';
 import {
   BATCH_BYTES_MAX,
+  BATCH_INSTANCES_MAX,
   BATCH_ITEMS_MAX,
   Ingress,
   RETRY_MS,
@@ -160,6 +161,38 @@ describe('a submission', () => {
     submit([third, third, third, item({ text: 'x'.repeat(2 * BATCH_BYTES_MAX) }), item()]);
     ingress.flush();
     expect(proposals().map((batch) => itemsOf(batch).length)).toEqual([2, 1, 1, 1]);
+  });
+
+  it('is split by what headers and matched rules weigh, also when it is sent again', () => {
+    catalog(1);
+    const headers = { 'x-a': 'v'.repeat(4_000) };
+    const answer = submit(Array.from({ length: 1_000 }, () => item({ event_type: 'go' }, { headers })));
+    ingress.flush();
+    const first = proposals();
+    expect(first.length).toBeGreaterThan(7);
+    // Under a catalog with more rules that match, each batch has outgrown the limit.
+    catalog(
+      2,
+      Array.from({ length: 100 }, (_, n) => ({ ...RULE, id: `${'r'.repeat(50)}${String(n)}` })),
+    );
+    for (const batch of first) reply(batch, refusal('CATALOG_STALE'));
+    nowMs += RETRY_MS;
+    ingress.flush();
+    const second = proposals();
+    expect(second.length).toBeGreaterThan(first.length);
+    for (const { command } of [...first, ...second]) expect(command.length).toBeLessThan(1.1 * BATCH_BYTES_MAX);
+    for (const batch of second) reply(batch, DONE);
+    expect(new Set(codes(answer.outcomes))).toEqual(new Set(['accepted']));
+  });
+
+  it('is split by the instances that it starts: the answer names each of them', () => {
+    catalog(
+      1,
+      Array.from({ length: BATCH_INSTANCES_MAX / 2 }, (_, n) => ({ ...RULE, id: String(n) })),
+    );
+    submit(Array.from({ length: 5 }, () => item({ event_type: 'go' })));
+    ingress.flush();
+    expect(proposals().map((batch) => itemsOf(batch).length)).toEqual([2, 2, 1]);
   });
 
   it('of nothing is answered at once', () => {
