@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
+import { COMMAND } from './core/state/commands.ts';
 import { nodeHost } from './io/host.ts';
+import { COMMAND_BYTES_MAX } from './proposals.ts';
 import { READ_TIMEOUT_MS } from './reads.ts';
 import type { ItemOutcome } from './requests.ts';
 import { ACTIVE_INSTANCES_MAX, TestCluster } from './test-cluster.ts';
@@ -27,6 +29,35 @@ function cluster(voters = ['a', 'b', 'c']): TestCluster {
 function codes(outcomes: readonly ItemOutcome[] | undefined): string[] | undefined {
   return outcomes?.map((outcome) => ('error' in outcome ? outcome.error.code : 'accepted'));
 }
+
+describe('a proposal', () => {
+  it.each(['leader', 'follower'])('that no frame carries is refused by a %s, and the log goes on', (where) => {
+    const group = cluster();
+    const id = where === 'leader' ? group.leader() : group.followers()[0]!;
+    const huge = { ...WORKFLOW, tasks: [{ id: 't', type: 'log', config: { text: 'x'.repeat(COMMAND_BYTES_MAX) } }] };
+    const command = group.command(id, { kind: 'putWorkflow', workflow: huge, mode: 'upsert' });
+    const answer = group.submit(id, [{}]);
+    group.until(() => command.outcome !== undefined && answer.outcomes !== undefined);
+    expect(command.outcome).toMatchObject({ error: { code: 'PAYLOAD_TOO_LARGE' } });
+    expect(codes(answer.outcomes)).toEqual(['accepted']);
+  });
+
+  it('of a kind that no ingress proposes, or from a worker, is not appended: it would stop every replica', () => {
+    const group = cluster();
+    const leader = group.leader();
+    const [follower] = group.followers();
+    const { lastIndex } = group.at(leader).core.raft.log;
+    const propose = (from: string, commandKind: number): void => {
+      const body = { requestId: 1, commandKind, command: Buffer.from('') };
+      group.at(leader).inputs.push({ kind: 'message', from, message: { kind: 'FORWARD_PROPOSE', body } });
+      group.run(100);
+    };
+    propose(follower!, 200);
+    propose(follower!, COMMAND.registerWorker);
+    propose('w1', COMMAND.deleteRule);
+    expect(group.at(leader).core.raft.log.lastIndex).toBe(lastIndex);
+  });
+});
 
 describe('a message', () => {
   it.each(['leader', 'follower'])('is answered by a %s as it was applied, and every coordinator has it', (where) => {

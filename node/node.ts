@@ -23,7 +23,7 @@ import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
-import { FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -232,15 +232,25 @@ export class Coordinator {
   }
 
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
-    this.#append(body.commandKind, body.command, body.catalogVersion, {
-      kind: 'peer',
-      peer: from,
-      requestId: body.requestId,
-    });
+    // Workers share the port, and only coordinators have an ingress.
+    if (!this.raft.voters.includes(from)) {
+      this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
+      return;
+    }
+    const { requestId, commandKind, command, catalogVersion } = body;
+    const origin: Origin = { kind: 'peer', peer: from, requestId };
+    const fault = commandFault(commandKind, command);
+    if (fault === undefined) this.#append(commandKind, command, catalogVersion, origin);
+    else this.#answer(origin, fault);
   }
 
   #propose(proposal: Proposal): void {
     const { requestId, commandKind, command, catalogVersion } = proposal;
+    const fault = commandFault(commandKind, command);
+    if (fault !== undefined) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: fault });
+      return;
+    }
     const leader = this.raft.leaderId;
     if (leader === this.#config.raft.nodeId) {
       this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });

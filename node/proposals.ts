@@ -8,11 +8,17 @@
  */
 import { assert } from '../base/assert.ts';
 import { DistricError, type ErrorCode } from '../base/errors.ts';
+import { COMMAND } from './core/state/commands.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
 import { refused } from './core/state/outcomes.ts';
 
 /** Bytes of commands appended and not yet applied; over it new ones are refused with QUEUE_FULL. */
 export const UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * One command, in bytes: a message of the largest size with its headers and the names of its rules. What no frame
+ * carries can never be replicated, and every entry behind it would wait for good.
+ */
+export const COMMAND_BYTES_MAX = 2 * 1024 * 1024;
 /** Proposals forwarded to the leader and not yet answered. */
 export const FORWARDED_MAX = 10_000;
 
@@ -92,6 +98,24 @@ export class Proposals {
     for (const id of ids) this.#forwarded.delete(id);
     return ids;
   }
+}
+
+/** What an ingress may propose; the rest is the leader's own. An entry of a kind unknown to the others would stop them. */
+const PROPOSABLE: ReadonlySet<number> = new Set([
+  COMMAND.messages,
+  COMMAND.putRule,
+  COMMAND.deleteRule,
+  COMMAND.putWorkflow,
+  COMMAND.deleteWorkflow,
+  COMMAND.cancelInstance,
+]);
+
+/** Why no leader will ever append this; undefined when it is fine. */
+export function commandFault(kind: number, command: Uint8Array): ProposalResult | undefined {
+  if (!PROPOSABLE.has(kind)) return refusal('INVALID_REQUEST', `commands of kind ${String(kind)} cannot be proposed`);
+  if (command.length <= COMMAND_BYTES_MAX) return undefined;
+  const size = `${String(command.length)} bytes with all that belongs to it; at most ${String(COMMAND_BYTES_MAX)} are taken`;
+  return refusal('PAYLOAD_TOO_LARGE', `the request has ${size}`);
 }
 
 export function refusal(code: ErrorCode, text: string): ProposalResult {
