@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { Body, Message } from './core/tlv/messages.ts';
+import { type Body, encodeMessage, type Message } from './core/tlv/messages.ts';
+import { nodeHost } from './io/host.ts';
 import { CountingMetrics, silentLog } from './test-cluster.ts';
-import { HELLO_REDIRECT_MS, HELLO_RETRY_MS, REPORT_RETRY_MS, WorkerNode } from './worker.ts';
+import { HELLO_REDIRECT_MS, HELLO_RETRY_MS, REPORT_BYTES_MAX, REPORT_RETRY_MS, WorkerNode } from './worker.ts';
 
 interface Sent {
   to: string;
@@ -279,6 +280,21 @@ describe('an attempt', () => {
     for (let token = 1; token <= 1_000; token++) assign(token, `t${String(token)}`);
     expect(ran).toHaveLength(128);
     expect(worker.running).toBe(128);
+  });
+});
+
+describe('a report', () => {
+  it('is cut to what a frame takes, and nothing of it is left out', () => {
+    registered();
+    const output = Buffer.alloc(200 * 1024, ' ');
+    for (let token = 1; token <= 24; token++) {
+      assign(token, `t${String(token)}`);
+      step({ kind: 'finished', result: { instanceId: 'i', taskId: `t${String(token)}`, token, status: 'ok', output } });
+    }
+    const all = turn();
+    expect(reports(all)).toEqual(Array.from({ length: 24 }, (_, n) => n + 1));
+    const sizes = all.map(({ message }) => encodeMessage(nodeHost, message).payload.length);
+    expect(Math.max(...sizes)).toBeLessThan(1.1 * REPORT_BYTES_MAX);
   });
 });
 

@@ -18,6 +18,8 @@ export const HELLO_RETRY_MS = 1_000;
 export const HELLO_REDIRECT_MS = 20;
 /** A report without acknowledgement is sent again after this. */
 export const REPORT_RETRY_MS = 3_000;
+/** Outputs and errors of one report, in bytes; a frame takes 4 MiB, and a report that does not fit never arrives. */
+export const REPORT_BYTES_MAX = 1024 * 1024;
 /** Attempts held at once, running or waiting for their acknowledgement, per slot. */
 const ATTEMPTS_PER_SLOT_MAX = 64;
 
@@ -244,14 +246,23 @@ export class WorkerNode {
   #report(): void {
     const leader = this.#leaderId;
     if (leader === undefined) return;
-    const results: Infer<typeof ResultItem>[] = [];
+    let results: Infer<typeof ResultItem>[] = [];
+    let bytes = 0;
+    const send = (): void => {
+      this.#ports.send(leader, { kind: 'TASK_RESULT', body: { session: this.#config.session, results } });
+      results = [];
+      bytes = 0;
+    };
     for (const attempt of this.#attempts.values()) {
       if (attempt.result === undefined || this.#nowMs - attempt.reportedMs < REPORT_RETRY_MS) continue;
       attempt.reportedMs = this.#nowMs;
+      const { output, error } = attempt.result;
+      const more = (output?.length ?? 0) + (error?.length ?? 0);
+      if (results.length > 0 && bytes + more > REPORT_BYTES_MAX) send();
       results.push(attempt.result);
+      bytes += more;
     }
-    if (results.length === 0) return;
-    this.#ports.send(leader, { kind: 'TASK_RESULT', body: { session: this.#config.session, results } });
+    if (results.length > 0) send();
   }
 
   #sayDrain(): void {
