@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
 import type { InstanceStatus } from './core/workflow/instance.ts';
+import { CONTEXT_BYTES_MAX } from './core/state/attempt-context.ts';
 import { nodeHost } from './io/host.ts';
 import { OUTPUT_BYTES_MAX } from './task-desk.ts';
 import { TestCluster, type TestWorker, WORKER_LOSS_MS } from './test-cluster.ts';
@@ -71,6 +72,21 @@ describe('a worker', () => {
     const before = group.sent.length;
     group.run(5_000);
     expect(group.sent.slice(before).filter(({ message }) => message.kind === 'TASK_RESULT')).toEqual([]);
+  });
+
+  it('is not given a context that no frame carries: the task fails and says why', () => {
+    const parts = Array.from({ length: 20 }, (_, n) => `part${String(n)}`);
+    define('wide', [...parts.map((id) => ({ id, type: 'log' })), { id: 'join', type: 'log', depends_on: parts }]);
+    const worker = joined('w1', ['log'], 20);
+    const [id] = start('wide');
+    group.until(() => worker.begun.length === parts.length);
+    parts.forEach((_, n) => worker.finish(n, 'ok', Buffer.from(JSON.stringify('x'.repeat(OUTPUT_BYTES_MAX - 2)))));
+    group.until(() => statusOf(id) !== 'RUNNING', 5_000);
+    expect(state().instances.get(id!)!.tasks.at(-1)).toMatchObject({
+      status: 'FAILED',
+      error: expect.stringContaining(String(CONTEXT_BYTES_MAX)) as unknown,
+    });
+    expect(worker.begun).toHaveLength(parts.length);
   });
 
   it('never has more than it takes, and the rest waits', () => {

@@ -6,6 +6,8 @@
  * 1. A worker is acknowledged a result only after the entry that carries it is applied.
  * 2. An attempt that a worker does not know of is pushed again; the fencing token makes a second copy harmless.
  */
+import { assert } from '../base/assert.ts';
+import { DistricError } from '../base/errors.ts';
 import { decodeText, type Host } from '../base/host.ts';
 import { taskAssignment } from './core/state/attempt-context.ts';
 import { Assign, COMMAND, DrainWorker, LoseWorker, RegisterWorker, Results } from './core/state/commands.ts';
@@ -244,12 +246,28 @@ export class TaskDesk {
   }
 
   #push(workerId: string, instanceId: string, position: number): void {
-    const body = taskAssignment(this.#parts.host, this.#parts.state, instanceId, position);
+    const body = this.#assignment(workerId, instanceId, position);
     if (body === undefined) return;
     if (this.#parts.ports.send(workerId, { kind: 'TASK_ASSIGN', body })) return;
     const unsent = this.#unsent.get(workerId) ?? [];
     unsent.push({ instanceId, position });
     this.#unsent.set(workerId, unsent);
+  }
+
+  #assignment(workerId: string, instanceId: string, position: number): Body<'TASK_ASSIGN'> | undefined {
+    const { host, state } = this.#parts;
+    try {
+      return taskAssignment(host, state, instanceId, position);
+    } catch (error) {
+      if (!(error instanceof DistricError)) throw error;
+      // It would wait for its time-out, again and again: it fails now, and says why.
+      const instance = state.instances.active.get(instanceId);
+      const taskId = instance === undefined ? undefined : state.instances.planOf(instance).tasks[position]?.id;
+      const token = instance?.tasks[position]?.token ?? 0;
+      assert(taskId !== undefined, 'what is too large to assign is a task of a running instance');
+      this.#onResult(workerId, { instanceId, taskId, token, status: 'terminal', error: error.message });
+      return undefined;
+    }
   }
 
   #sendUnsent(): void {
