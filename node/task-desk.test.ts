@@ -89,6 +89,33 @@ describe('a worker', () => {
     expect(worker.begun).toHaveLength(parts.length);
   });
 
+  it.each([
+    ['w1', 'x'.repeat(2_000)],
+    ['w1', 'prüfung'],
+    ['w 1', 'log'],
+  ])('whose names fit no key of the state is not registered (%#)', (workerId, type) => {
+    const worker = group.addWorker(workerId, [type]);
+    group.run(3_000);
+    expect(worker.node.registeredWith).toBeUndefined();
+    expect(state().workers.workers.size).toBe(0);
+    const other = joined('w2');
+    start('w');
+    group.until(() => other.begun.length === 1);
+  });
+
+  it('may report an error of any length, and the log keeps its beginning', () => {
+    const worker = joined('w1');
+    const [id] = start('w');
+    group.until(() => worker.begun.length === 1);
+    const { instanceId, taskId, token } = worker.begun[0]!;
+    const result = { instanceId, taskId, token, status: 'terminal', error: 'e'.repeat(3_000_000) };
+    worker.inputs.push({ kind: 'finished', result });
+    group.until(() => statusOf(id) === 'FAILED');
+    const { log } = group.at(group.leader()).core.raft;
+    const sizes = Array.from({ length: log.lastIndex }, (_, n) => log.entry(n + 1).bytes.length);
+    expect(Math.max(...sizes)).toBeLessThan(10_000);
+  });
+
   it('never has more than it takes, and the rest waits', () => {
     const worker = joined('w1', ['log'], 3);
     start('w', 10);

@@ -17,6 +17,7 @@ import type { Worker } from './core/state/worker-table.ts';
 import type { AttemptKey, ResultItem } from './core/tlv/messages.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import type { Infer, Struct } from './core/tlv/struct.ts';
+import { ERROR_CHARS_MAX } from './core/workflow/schedule.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Now } from './ports.ts';
@@ -39,6 +40,23 @@ interface DeskParts {
 
 function attemptKey({ instanceId, taskId, token }: Infer<typeof AttemptKey>): string {
   return `${instanceId}/${taskId}#${String(token)}`;
+}
+
+/** Names become keys of the state, which takes printable ASCII of bounded length; all replicas would stop at others. */
+const NAME = /^[\x21-\x7e]{1,253}$/;
+const TYPES_PER_WORKER_MAX = 1_000;
+const TYPES_BYTES_MAX = 1024 * 1024;
+
+/** Why this worker cannot be registered; undefined when it can. */
+function helloFault({ workerId, session, address, types }: Body<'WORKER_HELLO'>): string | undefined {
+  if (types.length > TYPES_PER_WORKER_MAX) return `more than ${String(TYPES_PER_WORKER_MAX)} task types`;
+  const names = [workerId, session, address, ...types.map(({ name }) => name)];
+  const misfit = names.find((name) => !NAME.test(name));
+  if (misfit !== undefined) return `"${misfit.slice(0, 100)}" is not 1 to 253 characters of printable ASCII`;
+  const bytes = types.reduce((sum, type) => sum + type.version.length + (type.configSchema?.length ?? 0), 0);
+  return bytes > TYPES_BYTES_MAX
+    ? `the schemas of its task types are over ${String(TYPES_BYTES_MAX)} bytes`
+    : undefined;
 }
 
 export class TaskDesk {
@@ -139,6 +157,11 @@ export class TaskDesk {
 
   #onHello(from: string, hello: Body<'WORKER_HELLO'>): void {
     if (hello.workerId !== from) return;
+    const fault = helloFault(hello);
+    if (fault !== undefined) {
+      this.#parts.ports.log.warn({ component: 'workers', worker: from.slice(0, 100), reason: fault }, 'worker refused');
+      return;
+    }
     this.#hellos.set(from, hello);
     const known = this.#parts.state.workers.workers.get(from);
     if (known?.session === hello.session && !known.draining) {
@@ -179,8 +202,10 @@ export class TaskDesk {
     if (this.#reporters.has(key)) return;
     this.#reporters.set(key, from);
     const { instanceId, taskId, token } = result;
-    const error = result.output === undefined ? undefined : this.#outputFault(result.output);
-    this.#results.push(error === undefined ? result : { instanceId, taskId, token, status: 'terminal', error });
+    const fault = result.output === undefined ? undefined : this.#outputFault(result.output);
+    if (fault !== undefined) this.#results.push({ instanceId, taskId, token, status: 'terminal', error: fault });
+    else if (result.error === undefined) this.#results.push(result);
+    else this.#results.push({ ...result, error: result.error.slice(0, ERROR_CHARS_MAX) });
   }
 
   /** What is wrong with an output; it becomes part of contexts and answers as it stands, so it must be JSON. */
