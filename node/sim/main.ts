@@ -61,7 +61,7 @@ async function seeds(): Promise<void> {
     count: seed === undefined ? count : 1,
     twice: Number(flags.twice ?? TWICE_DEFAULT),
     minutes: minutes === undefined ? undefined : Number(minutes),
-    stopAtFailure: mutant !== undefined,
+    stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
   };
   const summary = runSeeds(options, printFailure);
   for (const failure of summary.failures) {

@@ -78,7 +78,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'votes-for-older-log',
-    'acknowledgedKept',
+    'leaderCompleteness',
     RAFT,
     'return request.lastLogTerm > this.log.lastTerm;',
     'return true;',
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'assigns-twice',
     check: 'oneAttempt',
     edits: [
-      { file: 'node/dispatcher.ts', find: 'if (this.#pending.has(key)) continue;', replace: '' },
+      { file: 'node/dispatcher.ts', find: 'if (!this.#pending.has(key)) yield ref;', replace: 'yield ref;' },
       {
         file: SCHEDULE,
         find: "if (instance.status !== 'RUNNING' || task.status !== 'READY') return false;",
@@ -246,6 +246,13 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('results-unacknowledged', 'progress', 'node/task-desk.ts', 'this.#acks.set(workerId, acks);', ''),
 
   // ---- replicas
+  mutant(
+    'commit-forgets-newer-writes',
+    'acknowledgedKept',
+    'node/core/state/overlay.ts',
+    'committed(): void {',
+    'committed(): void {\n    this.#fresh = new Map();',
+  ),
   mutant(
     'session-lost-in-any-order',
     'stateHash',

@@ -10,7 +10,8 @@ export interface SeedsOptions {
   twice: number;
   /** Stop beginning seeds after this. */
   minutes: number | undefined;
-  stopAtFailure: boolean;
+  /** Stop at the first seed that this check fails. */
+  stopAt: Check | undefined;
 }
 
 export interface Failure {
@@ -80,7 +81,7 @@ export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => 
         });
       }
     }
-    if (failures.length > 0 && options.stopAtFailure) break;
+    if (options.stopAt !== undefined && report.failure?.check === options.stopAt) break;
   }
   const realSeconds = (performance.now() - startedMs) / 1_000;
   return { ...summary, realSeconds, counts: Object.fromEntries(counters.counts), failures };
