@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { DistricError } from '../../../base/errors.ts';
 import { nodeHost } from '../../io/host.ts';
 import { ruleOf, TestReplica, workflowOf } from './test-replica.ts';
-import { Views } from './views.ts';
+import { SCAN_BYTES_MAX, Views } from './views.ts';
 
 let replica: TestReplica;
 let views: Views;
@@ -46,6 +46,29 @@ beforeEach(() => {
   for (const id of ['m1', 'm2', 'm3']) {
     replica.send([{ id, body: `{"of":"${id}"}`, rules: ['r@1@x'], ...(id === 'm1' ? { source: 'shop' } : {}) }]);
   }
+});
+
+describe('a page', () => {
+  it('ends where it would grow too large, and the next one goes on there', () => {
+    const text = 'x'.repeat(SCAN_BYTES_MAX / 4);
+    const ids = ['n1', 'n2', 'n3', 'n4', 'n5'];
+    for (const id of ids) replica.send([{ id, body: JSON.stringify({ text }) }]);
+    const found = pages((cursor) => views.answer({ kind: 'messages', page: page(1_000, cursor) }));
+    expect(found).toEqual([
+      ['n5', 'n4', 'n3'],
+      ['n2', 'n1', 'm3', 'm2', 'm1'],
+    ]);
+  });
+
+  it('of instances likewise', () => {
+    const tasks = Array.from({ length: 1_000 }, (_, n) => ({ id: `t${String(n)}`, type: 'log' }));
+    replica.putWorkflow(workflowOf('large', tasks));
+    replica.putRule(ruleOf('l', ['large'], { version: '1' }));
+    for (let n = 10; n < 50; n++) replica.send([{ id: `n${String(n)}`, body: '{}', rules: ['l@1'] }]);
+    const found = pages((cursor) => views.answer({ kind: 'instances', workflow: 'large', page: page(1_000, cursor) }));
+    expect(found.length).toBeGreaterThan(1);
+    expect(found.flat()).toEqual(Array.from({ length: 40 }, (_, n) => `n${String(49 - n)}-1`));
+  });
 });
 
 describe('a message', () => {

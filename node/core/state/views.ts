@@ -10,6 +10,8 @@ import type { Page, Query } from './query.ts';
 
 /** Rows looked at for one page of a filtered list; the cursor goes on from there. */
 export const SCAN_ROWS_MAX = 10_000;
+/** The same in bytes: a page of the largest messages or instances must not hold up the loop, nor be all in memory. */
+export const SCAN_BYTES_MAX = 4 * 1024 * 1024;
 
 type Json = Record<string, unknown>;
 
@@ -90,8 +92,10 @@ export class Views {
     const messages: Json[] = [];
     let last: string | undefined;
     let more = false;
+    let bytes = 0;
     for (const item of this.#state.messages.newestFirst(page.cursor)) {
-      if (messages.length >= page.limit) {
+      bytes += item.payload.length;
+      if (messages.length >= page.limit || (bytes > SCAN_BYTES_MAX && messages.length > 0)) {
         more = true;
         break;
       }
@@ -176,9 +180,12 @@ export class Views {
     const instances: Json[] = [];
     let last: string | undefined;
     let scanned = 0;
+    let bytes = 0;
     let more = false;
-    for (const { key } of this.#state.reader.range(prefix, to, true)) {
-      if (instances.length >= query.page.limit || scanned >= SCAN_ROWS_MAX) {
+    for (const { key, value } of this.#state.reader.range(prefix, to, true)) {
+      bytes += value.length;
+      const overBytes = bytes > SCAN_BYTES_MAX && scanned > 0;
+      if (instances.length >= query.page.limit || scanned >= SCAN_ROWS_MAX || overBytes) {
         more = true;
         break;
       }
