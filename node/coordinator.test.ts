@@ -314,6 +314,23 @@ describe('a read', () => {
     );
   });
 
+  it('that a former leader refuses is not asked again at once, and answered by the next one', () => {
+    const group = cluster();
+    const leader = group.leader();
+    const [follower] = group.followers();
+    group.bufferFull = (_from, to, { kind }) => to === leader && kind === 'APPEND_ENTRIES_RESPONSE';
+    group.until(() => !group.at(leader).core.serving);
+    expect(group.at(follower!).core.leaderId).toBe(leader);
+    const before = group.sent.length;
+    const read = group.query(follower!, { kind: 'rules' });
+    for (let n = 0; n < 50; n++) group.turn();
+    const questions = group.sent.slice(before).filter(({ message }) => message.kind === 'READ_INDEX');
+    expect(questions).toHaveLength(1);
+    group.bufferFull = () => false;
+    group.until(() => read.outcome !== undefined);
+    expect(read.outcome).toMatchObject({ result: { catalog_version: 1 } });
+  });
+
   it('of what does not exist is NOT_FOUND', () => {
     const group = cluster();
     const read = group.query(group.leader(), { kind: 'instance', id: 'nobody' });

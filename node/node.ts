@@ -211,7 +211,7 @@ export class Coordinator {
         this.#reads.askedByPeer(from, message.body.requestId);
         break;
       case 'READ_INDEX_RESPONSE':
-        this.#reads.peerAnswered(message.body);
+        this.#reads.peerAnswered(message.body, this.#now.monotonicMs);
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
@@ -429,7 +429,7 @@ export class Coordinator {
   // ---- effects -------------------------------------------------------------------------------------------------------
 
   #flush(): void {
-    this.#reads.startRound(this.raft);
+    this.#reads.startRound(this.raft, this.#now.monotonicMs);
     const { messages, write, reads } = this.raft.output();
     if (write !== undefined) this.#ports.persist(write);
     for (const { to, message } of messages) {
