@@ -4,7 +4,17 @@ import type { NetworkPlan } from './sim-network.ts';
 import type { DiskPlan } from './sim-disk.ts';
 
 export const FAULTS = [
-  ...(['crash', 'crash in a write', 'power loss', 'pause', 'isolate', 'isolate leader', 'split', 'one way'] as const),
+  ...([
+    'crash',
+    'crash in a write',
+    'crash after a vote',
+    'power loss',
+    'pause',
+    'isolate',
+    'isolate leader',
+    'split',
+    'one way',
+  ] as const),
   ...(['bridge', 'reset', 'log stall', 'state stall', 'clock jump', 'slow network'] as const),
   ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),
 ] as const;
@@ -63,7 +73,7 @@ export function makePlan(seed: number): Plan {
       spike: random.pick([0, 0.001, 0.02]),
       spikeUs: random.pick([20_000, 500_000]),
       loss: rare(),
-      duplicate: rare(),
+      duplicate: random.pick([0, 0.01, 0.3]),
       reorder: rare(),
     },
     logDisk: { flushUsMin: 100, flushUsMax },
