@@ -6,6 +6,7 @@
  * 3. All faults are reported at once.
  */
 import { Value } from 'typebox/value';
+import { isLoopback } from '../base/address.ts';
 import { DistricError, type FieldError } from '../base/errors.ts';
 import {
   CONFIG_ROOT,
@@ -260,10 +261,6 @@ function checkCoordinators(config: NodeConfig, refuse: (field: string, reason: s
 function hasPort(address: string): boolean {
   const port = Number(address.slice(address.lastIndexOf(':') + 1));
   return port >= 1 && port <= 65_535;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
 function checkListeners(config: NodeConfig, refuse: (field: string, reason: string) => void): void {

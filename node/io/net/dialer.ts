@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
+import { formatAddress, parseAddress, type Address } from '../../../base/address.ts';
 import type { Message } from '../../core/tlv/messages.ts';
-import { formatAddress, parseAddress, type Address } from './address.ts';
 import { Connection, type NetContext } from './connection.ts';
 import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
 import { Link, type LinkOwner } from './link.ts';

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { parseAddress } from '../../../base/address.ts';
 import { encodeFrame } from '../../core/tlv/frame.ts';
 import { nodeHost } from '../host.ts';
-import { parseAddress } from './address.ts';
 import { closeAll, closeLater, frame, hello, node, pair, raw, readAll, readIndex } from './test-peers.ts';
 import { tcpTransport } from './transport.ts';
 

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { parseAddress } from '../../../base/address.ts';
 import { FrameReader } from '../../core/tlv/frame.ts';
 import { decodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
-import { parseAddress } from './address.ts';
 import type { TestNode } from './test-node.ts';
 import {
   closeAll,

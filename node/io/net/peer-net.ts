@@ -1,8 +1,8 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { formatAddress, type Address } from '../../../base/address.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 import type { Message } from '../../core/tlv/messages.ts';
-import { formatAddress, type Address } from './address.ts';
 import { Connection, type ConnectionOwner, type NetContext } from './connection.ts';
 import { Dialer } from './dialer.ts';
 import { FlushQueue } from './flush-queue.ts';

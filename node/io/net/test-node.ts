@@ -1,6 +1,6 @@
+import { formatAddress } from '../../../base/address.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
-import { formatAddress } from './address.ts';
 import type { Peer } from './link.ts';
 import type { NetLimits } from './net-limits.ts';
 import { PeerNet, type PeerNetOptions } from './peer-net.ts';

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { Address } from './address.ts';
+import type { Address } from '../../../base/address.ts';
 
 /** Where sockets come from; a TLS transport has the same shape. */
 export interface Transport {
