@@ -4,7 +4,7 @@
  */
 import type { Host } from '../../../base/host.ts';
 import type { Infer, Struct } from './struct.ts';
-import { bool, bytes, decode, encode, list, optional, struct, text, u32, u64, u8 } from './struct.ts';
+import { bool, bytes, decode, encode, list, optional, struct, text, u16, u32, u64, u8 } from './struct.ts';
 
 // ---- control -------------------------------------------------------------------------------------------------
 
@@ -14,10 +14,20 @@ export const Hello = struct('Hello', {
   role: text(2),
   clusterName: text(3),
   lane: text(4),
+  /** What this end can do beyond the version, such as a compression; both ends use what both name. */
   features: list(5, 'text'),
+  /** Protocol versions this end speaks; absent: version 1 only. */
+  versionMin: optional(u16(6)),
+  versionMax: optional(u16(7)),
 });
 export const GoAway = struct('GoAway', { reason: text(1) });
 export const KeepAlive = struct('KeepAlive', {});
+
+// ---- gossip, and round trips on a control lane -----------------------------------------------------------------
+
+/** Answered at once by an ACK of the same sequence: as a datagram by every node, on a control lane by every peer. */
+export const Ping = struct('Ping', { sequence: u64(1) });
+export const Ack = struct('Ack', { sequence: u64(1) });
 
 // ---- Raft ----------------------------------------------------------------------------------------------------
 
@@ -169,6 +179,8 @@ export const MESSAGES = {
   READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
   FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
   FORWARD_RESULT: bulk(0x100c, ForwardResult),
+  PING: control(0x2001, Ping),
+  ACK: control(0x2002, Ack),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
   TASK_RESULT: bulk(0x3002, TaskResult),
   TASK_STATUS: bulk(0x3003, TaskStatus),

@@ -1,13 +1,17 @@
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
-import { FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
+import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
 import { decodeMessage, kindOfCode, type Lane, type Message } from '../../core/tlv/messages.ts';
 import { MalformedError } from '../../core/tlv/struct.ts';
+import { Packer, unpack } from './compression.ts';
+import { agreementOf, NO_AGREEMENT, type Agreement } from './features.ts';
 import type { FlushQueue } from './flush-queue.ts';
 import type { HelloBody } from './hello.ts';
 import type { NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
+import type { RoundTrips } from './round-trips.ts';
 import { SendQueue } from './send-queue.ts';
 
 /** What all connections of a PeerNet share. */
@@ -16,6 +20,9 @@ export interface NetContext {
   readonly limits: NetLimits;
   readonly metrics: NetMetrics;
   readonly log: NetLog;
+  /** What this end offers in HELLO. */
+  readonly features: readonly string[];
+  readonly roundTrips: RoundTrips;
   readonly flushQueue: FlushQueue;
   /** Every socket that is not closed yet, for time-outs and for the end. */
   readonly connections: Set<Connection>;
@@ -44,12 +51,18 @@ export class Connection {
   readonly #queue: SendQueue;
   #state: 'connecting' | 'greeting' | 'open' | 'closing' | 'closed';
   #lane: Lane = 'control';
+  #agreement: Agreement = NO_AGREEMENT;
+  #peerId = '';
   #counted = false;
   #reason = 'closed_by_peer';
   /** Sweeps, not clock time: a process that was paused finds one sweep late, not all its peers dead. */
   #stateSweeps = 0;
   #silentSweeps = 0;
   #quietSweeps = 0;
+  #unpingedSweeps = 0;
+  #pingSequence = 0;
+  /** Of the PING that is not answered yet. */
+  #pingSentMs: number | undefined;
   /** Messages that came before the link was up; bounded, as the socket is paused. */
   #held: Message[] | undefined;
   #warned = false;
@@ -66,7 +79,9 @@ export class Connection {
     this.owner = owner;
     this.#socket = socket;
     this.address = address;
-    this.#queue = new SendQueue(context.host, context.limits, socket);
+    this.#queue = new SendQueue(context.host, context.limits, socket, (byteCount) => {
+      context.metrics.compressionSaved(byteCount);
+    });
     this.#reader = new FrameReader(context.host, context.limits.helloBytesMax);
     this.#state = readyEvent === undefined ? 'greeting' : 'connecting';
     context.connections.add(this);
@@ -183,8 +198,35 @@ export class Connection {
       if (reached(this.#stateSweeps, limits.drainMsMax)) this.#socket.destroy();
     } else if (this.#state === 'open') {
       if (reached(++this.#silentSweeps, limits.idleMsMax[this.#lane])) this.#fail('idle_timeout', 'idle_timeout');
-      else if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+      else {
+        if (reached(++this.#unpingedSweeps, limits.pingMs)) this.#ping();
+        if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+      }
     }
+  }
+
+  /** One at a time: on a connection that lives, each is answered, however late. */
+  #ping(): void {
+    if (this.#lane !== 'control' || !this.#agreement.ping || this.#pingSentMs !== undefined) return;
+    this.#unpingedSweeps = 0;
+    this.#pingSentMs = performance.now();
+    this.send({ kind: 'PING', body: { sequence: ++this.#pingSequence } });
+    this.flush();
+  }
+
+  #acknowledged(sequence: number): void {
+    if (this.#pingSentMs === undefined || sequence !== this.#pingSequence) return;
+    this.#context.roundTrips.observe(this.#peerId, performance.now() - this.#pingSentMs);
+    this.#pingSentMs = undefined;
+  }
+
+  #agree(hello: HelloBody): void {
+    this.#peerId = hello.nodeId;
+    this.#agreement = agreementOf(this.#context.features, hello);
+    const { compression } = this.#agreement;
+    if (compression === undefined) return;
+    this.#reader.takeCompressed();
+    this.#queue.packWith(new Packer(compression));
   }
 
   #enter(state: 'greeting' | 'open' | 'closing'): void {
@@ -249,10 +291,13 @@ export class Connection {
       else {
         this.#enter('open');
         this.#reader.payloadBytesMax = FRAME_PAYLOAD_BYTES_MAX;
+        this.#agree(message.body);
         this.owner.hello(this, message.body);
       }
     } else if (this.#state !== 'open') this.#violated('protocol_error', `${message.kind} before HELLO`);
     else if (message.kind === 'KEEPALIVE') return;
+    else if (message.kind === 'PING') this.send({ kind: 'ACK', body: message.body });
+    else if (message.kind === 'ACK') this.#acknowledged(message.body.sequence);
     else if (this.#held !== undefined) this.#held.push(message);
     else this.owner.message(this, message);
   }
@@ -263,8 +308,11 @@ export class Connection {
 
   /** Undefined for a frame that is skipped: its type is of a later version, or its body does not fit its type. */
   #decode(frame: Frame): Message | undefined {
+    const { compression } = this.#agreement;
+    const packed = (frame.flags & FRAME_FLAGS.compressed) !== 0 && compression !== undefined;
+    const payload = packed ? unpack(compression, frame.payload) : frame.payload;
     try {
-      const message = decodeMessage(this.#context.host, frame.typeCode, frame.payload);
+      const message = decodeMessage(this.#context.host, frame.typeCode, payload);
       if (message === undefined) this.#context.metrics.tcpError('unknown_message');
       return message;
     } catch (error) {

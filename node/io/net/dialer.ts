@@ -109,7 +109,7 @@ export class Dialer implements LinkOwner {
       const socket = this.#transport.connect(this.#address);
       const connection = new Connection(this.#context, link, socket, this.#addressText(), this.#transport.readyEvent);
       link.add(lane, connection);
-      connection.send({ kind: 'HELLO', body: helloOf(this.#self, lane) });
+      connection.send({ kind: 'HELLO', body: helloOf(this.#self, lane, this.#context.features) });
     }
   }
 }

@@ -13,6 +13,8 @@ export interface NetLimits {
   helloMsMax: number;
   /** A connection that sent nothing for so long sends a KEEPALIVE. */
   keepAliveMs: Record<Lane, number>;
+  /** How often the round trip of a control lane is measured; one PING is under way at a time. */
+  pingMs: number;
   /** A connection that received nothing for so long is half open: it is closed. Some times the keep-alive. */
   idleMsMax: Record<Lane, number>;
   /** First and longest delay before dialing again; it doubles in between, and each is cut by up to half at random. */
@@ -34,6 +36,7 @@ export const NET_LIMITS: NetLimits = {
   connectMsMax: 5_000,
   helloMsMax: 5_000,
   keepAliveMs: { control: 1_000, bulk: 5_000 },
+  pingMs: 1_000,
   idleMsMax: { control: 6_000, bulk: 20_000 },
   redialMsMin: 100,
   redialMsMax: 5_000,

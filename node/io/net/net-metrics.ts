@@ -29,6 +29,12 @@ export interface NetMetrics {
   bytesReceived(count: number): void;
   /** tcp_errors_total{error_type} */
   tcpError(errorType: TcpErrorType): void;
+  /** tcp_compression_saved_bytes_total: a payload went out packed, so many bytes smaller. */
+  compressionSaved(byteCount: number): void;
+  /** rpc_peer_rtt_seconds{peer} */
+  roundTrip(nodeId: string, seconds: number): void;
+  /** rpc_peer_rtt_seconds{peer}: that peer is gone. */
+  roundTripForgotten(nodeId: string): void;
   /** rpc_calls_total{msg_type}: a message was handed to a socket. */
   rpcCall(messageKind: MessageKind): void;
   /** rpc_errors_total{msg_type,error_type} */

@@ -142,6 +142,19 @@ describe('PeerNet', () => {
     expect(seen.sort()).toEqual(['bulk 1', 'control 0']);
   });
 
+  it('measures the round trip of each peer while its link is up', async () => {
+    const [coordinator, worker] = await pair({ limits: { pingMs: 10 } });
+    expect(worker.net.roundTripMs('c1')).toBeUndefined();
+    await worker.until(() => worker.count('rtt c1') > 2);
+    await coordinator.until(() => coordinator.count('rtt w1') > 2);
+    expect(worker.net.roundTripMs('c1')).toBeGreaterThan(0);
+    expect(worker.net.roundTripMs('c1')).toBeLessThan(10_000);
+    await coordinator.net.close();
+    await worker.until(() => !worker.isUp(coordinator));
+    expect(worker.net.roundTripMs('c1')).toBeUndefined();
+    expect(worker.count('rtt c1')).toBe(0);
+  });
+
   it('dials again when the listener comes back on the same port', async () => {
     const [coordinator, worker, address] = await pair();
     await coordinator.net.close();

@@ -5,11 +5,13 @@ import type { Host } from '../../../base/host.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { Connection, type ConnectionOwner, type NetContext } from './connection.ts';
 import { Dialer } from './dialer.ts';
+import { offeredFeatures, type CompressionMode } from './features.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
 import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
+import { RoundTrips } from './round-trips.ts';
 import { tcpTransport, type Transport } from './transport.ts';
 
 export interface PeerNetOptions {
@@ -25,6 +27,8 @@ export interface PeerNetOptions {
   metrics: NetMetrics;
   log: NetLog;
   limits?: Partial<NetLimits>;
+  /** Whether payloads on the bulk lane are packed, where the other end agrees; default off. */
+  compression?: CompressionMode;
   transport?: Transport;
 }
 
@@ -51,7 +55,16 @@ export class PeerNet {
     this.#options = options;
     const limits = { ...NET_LIMITS, ...options.limits };
     const { host, metrics, log } = options;
-    this.#context = { host, limits, metrics, log, flushQueue: new FlushQueue(), connections: new Set() };
+    this.#context = {
+      host,
+      limits,
+      metrics,
+      log,
+      features: offeredFeatures(options.compression ?? 'off'),
+      roundTrips: new RoundTrips(metrics),
+      flushQueue: new FlushQueue(),
+      connections: new Set(),
+    };
     this.#transport = options.transport ?? tcpTransport;
     this.#linkOwner = {
       hello: () => undefined,
@@ -134,6 +147,11 @@ export class PeerNet {
     return false;
   }
 
+  /** Smoothed time of a message to that node and its answer; undefined until measured over the link in use. */
+  roundTripMs(nodeId: string): number | undefined {
+    return this.#context.roundTrips.ms(nodeId);
+  }
+
   /** Writes what is queued now instead of at the end of the tick. */
   flush(): void {
     this.#context.flushQueue.flush();
@@ -190,7 +208,7 @@ export class PeerNet {
       this.#accepted.set(hello.nodeId, link);
     }
     link.add(hello.lane, connection);
-    connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane) });
+    connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
     link.admit(connection, hello, connection.address);
   }
 
@@ -215,7 +233,10 @@ export class PeerNet {
     const links = this.#links.get(peer.nodeId) ?? [];
     const index = links.indexOf(link);
     links.splice(index, 1);
-    if (links.length === 0) this.#links.delete(peer.nodeId);
+    if (links.length === 0) {
+      this.#links.delete(peer.nodeId);
+      this.#context.roundTrips.forget(peer.nodeId);
+    }
     if (index > 0) return;
     this.#options.onPeerDown(peer, reason);
     const next = links[0]?.peer;

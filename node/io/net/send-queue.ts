@@ -9,6 +9,7 @@ import {
   FRAME_PAYLOAD_BYTES_MAX,
 } from '../../core/tlv/frame.ts';
 import { encodeMessage, MESSAGES, type Message } from '../../core/tlv/messages.ts';
+import type { Packer } from './compression.ts';
 import type { NetLimits } from './net-limits.ts';
 
 /** Payloads over it are written beside their header instead of being copied behind it. */
@@ -22,11 +23,20 @@ export class SendQueue {
   #parts: Uint8Array[] = [];
   #byteCount = 0;
   #messageId = 0;
+  #packer: Packer | undefined;
+  readonly #onSaved: (byteCount: number) => void;
 
-  constructor(host: Host, limits: NetLimits, socket: Socket) {
+  /** `onSaved` hears how many bytes smaller a payload went out than it was. */
+  constructor(host: Host, limits: NetLimits, socket: Socket, onSaved: (byteCount: number) => void) {
     this.#host = host;
     this.#limits = limits;
     this.#socket = socket;
+    this.#onSaved = onSaved;
+  }
+
+  /** From now on, payloads of bulk messages are packed where that pays. */
+  packWith(packer: Packer): void {
+    this.#packer = packer;
   }
 
   /** True once there is enough for a write of its own. */
@@ -39,12 +49,17 @@ export class SendQueue {
     const { sendBufferBytesMax } = this.#limits;
     const queuedBytes = this.#byteCount + this.#socket.writableLength;
     if (queuedBytes >= sendBufferBytesMax) return 'send_buffer_full';
-    const { code, payload } = encodeMessage(this.#host, message);
-    if (payload.length > FRAME_PAYLOAD_BYTES_MAX) return 'frame_too_large';
+    const { code, payload: plain } = encodeMessage(this.#host, message);
+    if (plain.length > FRAME_PAYLOAD_BYTES_MAX) return 'frame_too_large';
+    const { urgent } = MESSAGES[message.kind];
+    const packed = urgent ? undefined : this.#packer?.pack(plain);
+    const payload = packed ?? plain;
     const frameBytes = FRAME_HEADER_BYTES + payload.length;
     // An empty buffer takes any frame: a limit under the frame size must not silence the peer for ever.
     if (queuedBytes > 0 && queuedBytes + frameBytes > sendBufferBytesMax) return 'send_buffer_full';
-    const flags = FRAME_FLAGS.oneWay | (MESSAGES[message.kind].urgent ? FRAME_FLAGS.urgent : 0);
+    if (packed !== undefined) this.#onSaved(plain.length - packed.length);
+    const flags =
+      FRAME_FLAGS.oneWay | (urgent ? FRAME_FLAGS.urgent : 0) | (packed === undefined ? 0 : FRAME_FLAGS.compressed);
     const timestampUs = Date.now() * 1_000;
     const messageId = ++this.#messageId;
     if (payload.length <= COPY_BYTES_MAX) {

@@ -56,6 +56,15 @@ export class TestNode {
         bytesReceived: (bytes) => {
           count('received', bytes);
         },
+        compressionSaved: (bytes) => {
+          count('saved', bytes);
+        },
+        roundTrip: (nodeId) => {
+          count(`rtt ${nodeId}`);
+        },
+        roundTripForgotten: (nodeId) => {
+          this.counts.delete(`rtt ${nodeId}`);
+        },
         tcpError: (errorType) => {
           count(`tcp ${errorType}`);
         },

@@ -9,6 +9,8 @@ export class NetworkMetrics {
   readonly #errors: Counter<'error_type'>;
   readonly #calls: Counter<'msg_type'>;
   readonly #rpcErrors: Counter<'msg_type' | 'error_type'>;
+  readonly #saved: Counter;
+  readonly #roundTrips: Gauge<'peer'>;
   /** One child per message kind, of which there are a few dozen: looking a label up costs more than counting. */
   readonly #callsByKind = new Map<string, Counter.Internal>();
 
@@ -34,6 +36,17 @@ export class NetworkMetrics {
       name: 'tcp_errors_total',
       help: 'Connections that failed or were closed for a reason.',
       labelNames: ['error_type'],
+      registers,
+    });
+    this.#saved = new Counter({
+      name: 'tcp_compression_saved_bytes_total',
+      help: 'Bytes that payloads were smaller on the wire, by compression.',
+      registers,
+    });
+    this.#roundTrips = new Gauge({
+      name: 'rpc_peer_rtt_seconds',
+      help: 'Smoothed round trip to each connected node.',
+      labelNames: ['peer'],
       registers,
     });
     this.#calls = new Counter({
@@ -69,6 +82,18 @@ export class NetworkMetrics {
 
   tcpError(errorType: string): void {
     this.#errors.inc({ error_type: errorType });
+  }
+
+  compressionSaved(byteCount: number): void {
+    this.#saved.inc(byteCount);
+  }
+
+  roundTrip(nodeId: string, seconds: number): void {
+    this.#roundTrips.set({ peer: nodeId }, seconds);
+  }
+
+  roundTripForgotten(nodeId: string): void {
+    this.#roundTrips.remove({ peer: nodeId });
   }
 
   rpcCall(messageKind: string): void {
