@@ -41,24 +41,27 @@ const ROOMS: readonly Room[] = [
   // The files right under node/: the loops and their ports.
   { prefix: 'node/*', mayImport: ['base/', 'api/', 'node/core/'], packages: [] },
   // Joins loops and drivers into a process; the program only picks what to join.
-  { prefix: 'node/run/', mayImport: [...PURE_NODE, 'node/io/'] },
+  { prefix: 'node/run/', mayImport: [...PURE_NODE, 'node/io/', 'pki/'] },
   { prefix: 'node/main.ts', mayImport: ['base/', 'api/', 'node/run/'] },
   { prefix: NATIVE_HOST, mayImport: ['base/'] },
-  { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  // Certificates are made by the command line and by coordinators that let nodes join, and read by both.
+  { prefix: 'pki/', mayImport: ['base/', 'api/'] },
+  { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST, 'pki/'] },
   { prefix: 'node/io/lmdb/', mayImport: [...PURE_NODE, NATIVE_HOST] },
-  { prefix: 'node/io/net/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/net/', mayImport: [...PURE_NODE, NATIVE_HOST], testsMayImport: ['pki/'] },
   { prefix: 'node/io/telemetry/', mayImport: [...PURE_NODE, NATIVE_HOST] },
+  { prefix: 'node/io/tls/', mayImport: [...PURE_NODE, NATIVE_HOST, 'pki/'] },
   { prefix: 'node/io/worker/', mayImport: [...PURE_NODE, NATIVE_HOST, 'node/plugins/'] },
   { prefix: 'node/plugins/', mayImport: ['base/', 'api/'] },
   // The simulator stands in for every driver; only the host, which does no I/O, is the real one.
   { prefix: 'node/sim/', mayImport: [...PURE_NODE, NATIVE_HOST] },
   { prefix: 'client/', mayImport: ['base/', 'node/core/tlv/'] },
-  { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/'] },
+  { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/', 'pki/'] },
   { prefix: 'operator/plan/', mayImport: ['base/', 'api/'], packages: [] },
   { prefix: 'operator/', mayImport: ['base/', 'api/', 'client/'] },
-  { prefix: 'e2e/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/'] },
+  { prefix: 'e2e/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'pki/'] },
   { prefix: 'examples/', mayImport: ['base/', 'api/', 'node/plugins/'], testsMayImport: ['node/core/rules/'] },
-  { prefix: 'bench/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'node/'] },
+  { prefix: 'bench/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'node/', 'pki/'] },
   { prefix: 'tools/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'bench/', 'node/core/tlv/'] },
 ];
 
