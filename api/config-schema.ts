@@ -2,7 +2,7 @@
  * The one declaration of every node setting: name, type, bounds, default and meaning.
  * Validation, environment names, flags and docs/configuration.md are all derived from it.
  */
-import { Type, type Static } from 'typebox';
+import { Type, type Static, type TSchema } from 'typebox';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -26,7 +26,7 @@ function count(minimum: number, maximum: number, defaultValue: number, descripti
   return Type.Integer({ minimum, maximum, default: defaultValue, description });
 }
 
-function listener(port: number, purpose: string) {
+function listener<M extends Record<string, TSchema>>(port: number, purpose: string, more: M) {
   return Type.Object(
     {
       host: Type.String({
@@ -41,6 +41,7 @@ function listener(port: number, purpose: string) {
         port,
         `TCP port of ${purpose}; 0 lets the system choose one, told in the "ready" log line.`,
       ),
+      ...more,
     },
     strict,
   );
@@ -86,9 +87,56 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7. ' +
         'As text: JSON, or `id=host:port` separated by commas (`id=host:port/host:httpPort` with the REST address).',
     }),
-    peer: listener(7400, 'the binary protocol between nodes'),
-    http: listener(8080, 'the REST interface (coordinators)'),
-    metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)'),
+    peer: listener(7400, 'the binary protocol between nodes', {
+      compression: Type.Enum(['off', 'on'], {
+        default: 'off',
+        description:
+          'Packs large payloads between nodes that both have it on, where that makes them smaller. ' +
+          'It costs processor time on the thread that replicates: for links under 1 Gbit/s.',
+      }),
+    }),
+    gossip: Type.Object(
+      {
+        enabled: Type.Boolean({
+          default: true,
+          description:
+            'Whether the node answers datagrams. Outside loopback that needs a key file; without one it stays off there.',
+        }),
+        host: Type.Optional(
+          Type.String({
+            pattern: HOST_PATTERN,
+            description: 'Address on which datagrams are received; by default that of `peer.host`.',
+            form: 'an IP address or a host name',
+          }),
+        ),
+        port: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 65_535,
+            description:
+              'UDP port; by default the number of `peer.port` on a coordinator, 0 on a worker: ' +
+              'the system chooses one then, told in the "ready" log line.',
+          }),
+        ),
+        keyFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description:
+              'YAML or JSON file with the keys that datagrams are encrypted with (docs/network.md). ' +
+              'Read again when it changes.',
+          }),
+        ),
+        multicast: Type.Optional(
+          Type.String({
+            ...address,
+            description: 'Multicast group and port, `239.x.x.x:port`, on which the node listens as well.',
+          }),
+        ),
+      },
+      strict,
+    ),
+    http: listener(8080, 'the REST interface (coordinators)', {}),
+    metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)', {}),
     insecureAllowPublicListen: Type.Boolean({
       default: false,
       description:
@@ -218,6 +266,15 @@ function allSettings(): readonly Setting[] {
 
 /** Every setting, in the order of the schema. */
 export const SETTINGS = allSettings();
+
+/** Whether a configuration without that setting is refused. */
+export function isRequired(path: string): boolean {
+  const names = path.split('.');
+  const last = names.pop() ?? '';
+  let section: SettingSchema | undefined = CONFIG_ROOT;
+  for (const name of names) section = section?.properties?.[name];
+  return section?.required?.includes(last) === true;
+}
 
 /** What a value of `schema` looks like, in words: the reason given when one does not. */
 export function expectation(schema: SettingSchema): string {

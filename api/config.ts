@@ -17,6 +17,7 @@ import {
   type Setting,
   type SettingSchema,
 } from './config-schema.ts';
+import { checkGossip } from './gossip.ts';
 
 export type { NodeConfig } from './config-schema.ts';
 
@@ -223,6 +224,7 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   };
   checkCoordinators(config, refuse);
   checkListeners(config, refuse);
+  checkGossip(config, refuse);
   if (config.limits.itemBytesMax > config.limits.requestBytesMax) {
     refuse(
       'limits.itemBytesMax',

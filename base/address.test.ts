@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { formatAddress, isHostName, isIpv4, isIpv6, isLoopback, parseAddress } from './address.ts';
+import { formatAddress, isHostName, isIpv4, isIpv6, isLoopback, isMulticast, parseAddress } from './address.ts';
 import { DistricError } from './errors.ts';
 
 describe('parseAddress()', () => {
@@ -75,6 +75,13 @@ describe('isLoopback()', () => {
     ];
     expect(yes.filter((host) => !isLoopback(host))).toEqual([]);
     expect(no.filter(isLoopback)).toEqual([]);
+  });
+});
+
+describe('isMulticast()', () => {
+  it('takes groups only', () => {
+    const hosts = ['224.0.0.1', '239.255.255.255', 'FF02::1', '223.9.9.9', '240.0.0.1', '::ff02', 'ff.example.org'];
+    expect(hosts.filter(isMulticast)).toEqual(hosts.slice(0, 3));
   });
 });
 

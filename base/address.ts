@@ -67,6 +67,12 @@ export function isHostName(host: string): boolean {
     .every((label) => label.length <= LABEL_CHARS_MAX && /^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?$/.test(label));
 }
 
+/** A group address: 224.0.0.0/4 or ff00::/8. */
+export function isMulticast(host: string): boolean {
+  if (isIpv4(host)) return /^2(?:2[4-9]|3\d)\./.test(host);
+  return isIpv6(host) && /^ff/i.test(host);
+}
+
 /** Whether packets to `host` stay on this machine: `localhost`, 127.0.0.0/8, `::1`, also as IPv4 in IPv6. */
 export function isLoopback(host: string): boolean {
   const ipv4 = host.toLowerCase().startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;

@@ -30,7 +30,8 @@ describe('HELLO', () => {
   });
 
   it('finds the highest common version, taking a HELLO without one as version 1', () => {
-    const { versionMin: _min, versionMax: _max, ...first } = helloWith({});
+    const { nodeId, role, clusterName, lane, features } = helloWith({});
+    const first = { nodeId, role, clusterName, lane, features };
     expect(agreedVersion(first)).toBe(1);
     expect(agreedVersion(helloWith({ versionMin: 1, versionMax: 7 }))).toBe(1);
     expect(agreedVersion(helloWith({ versionMin: 2, versionMax: 7 }))).toBeUndefined();
