@@ -39,7 +39,7 @@ interface SealKey {
   readonly bytes: Uint8Array;
 }
 
-/** `api/key-ring.ts` reads one from a file. */
+/** `api/gossip-keys.ts` reads one from a file. */
 interface SealKeys {
   readonly primary: SealKey;
   readonly byId: ReadonlyMap<number, SealKey>;

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { parseKeyRing } from './key-ring.ts';
+import { parseGossipKeys } from './gossip-keys.ts';
 
 const one = randomBytes(32);
 const two = Buffer.alloc(32, 0xff);
 
-describe('parseKeyRing()', () => {
+describe('parseGossipKeys()', () => {
   it('takes YAML and JSON, with the first key as the one that seals', () => {
     const list = [
       { id: 7, key: two.toString('base64') },
@@ -13,7 +13,7 @@ describe('parseKeyRing()', () => {
     ];
     const yaml = `# rotated\n- id: 7\n  key: ${two.toString('base64')}\n- { id: 3, key: "${one.toString('base64')}" }\n`;
     for (const text of [yaml, JSON.stringify(list)]) {
-      const { primary, byId } = parseKeyRing(text);
+      const { primary, byId } = parseGossipKeys(text);
       expect(primary.id).toBe(7);
       expect(Buffer.from(byId.get(3)!.bytes).equals(one)).toBe(true);
       expect(Buffer.from(byId.get(7)!.bytes).equals(two)).toBe(true);
@@ -23,7 +23,7 @@ describe('parseKeyRing()', () => {
   it('reads base64 as Node does', () => {
     for (let i = 0; i < 200; i++) {
       const bytes = randomBytes(32);
-      expect(Buffer.from(parseKeyRing(`- {id: 1, key: ${bytes.toString('base64')}}`).primary.bytes)).toEqual(bytes);
+      expect(Buffer.from(parseGossipKeys(`- {id: 1, key: ${bytes.toString('base64')}}`).primary.bytes)).toEqual(bytes);
     }
   });
 
@@ -41,7 +41,7 @@ describe('parseKeyRing()', () => {
     ['[0].key', `- {id: 1, key: secret${randomBytes(31).toString('base64')}}`],
     ['[1].id another key', `[{id: 1, key: ${one.toString('base64')}}, {id: 1, key: ${two.toString('base64')}}]`],
   ])('names %s and never the content', (place, text) => {
-    expect(() => parseKeyRing(text)).toThrow(place);
-    expect(() => parseKeyRing(text)).not.toThrow(/secret/);
+    expect(() => parseGossipKeys(text)).toThrow(place);
+    expect(() => parseGossipKeys(text)).not.toThrow(/secret/);
   });
 });

@@ -12,22 +12,22 @@ export const KEY_ID_MAX = 65_535;
 const KEYS_MAX = 8;
 const KEY_CHARS = 44;
 
-export interface RingKey {
+export interface GossipKey {
   readonly id: number;
   readonly bytes: Uint8Array;
 }
 
-export interface KeyRing {
+export interface GossipKeys {
   /** The one that seals. */
-  readonly primary: RingKey;
-  readonly byId: ReadonlyMap<number, RingKey>;
+  readonly primary: GossipKey;
+  readonly byId: ReadonlyMap<number, GossipKey>;
 }
 
 /** Throws DistricError INVALID_DOCUMENT; it never quotes a key. */
-export function parseKeyRing(text: string): KeyRing {
+export function parseGossipKeys(text: string): GossipKeys {
   const faults: FieldError[] = [];
-  const keys = entries(text, faults).map((entry, index) => ringKey(entry, `[${index}]`, faults));
-  const byId = new Map<number, RingKey>();
+  const keys = entries(text, faults).map((entry, index) => gossipKey(entry, `[${index}]`, faults));
+  const byId = new Map<number, GossipKey>();
   for (const [index, key] of keys.entries()) {
     if (key === undefined) continue;
     if (byId.has(key.id)) faults.push({ field: `[${index}].id`, reason: `another key has the id ${key.id}` });
@@ -53,7 +53,7 @@ function entries(text: string, faults: FieldError[]): readonly unknown[] {
   return [];
 }
 
-function ringKey(entry: unknown, place: string, faults: FieldError[]): RingKey | undefined {
+function gossipKey(entry: unknown, place: string, faults: FieldError[]): GossipKey | undefined {
   const { id, key } = typeof entry === 'object' && entry !== null ? (entry as { id?: unknown; key?: unknown }) : {};
   const bytes = typeof key === 'string' ? decodeKey(key.trim()) : undefined;
   const idFits = typeof id === 'number' && Number.isInteger(id) && id >= 1 && id <= KEY_ID_MAX;
