@@ -12,7 +12,7 @@ import type { HelloBody } from './hello.ts';
 import type { NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
 import type { RoundTrips } from './round-trips.ts';
-import { SendQueue } from './send-queue.ts';
+import { SendQueue, type CallEnvelope } from './send-queue.ts';
 
 /** What all connections of a PeerNet share. */
 export interface NetContext {
@@ -31,7 +31,8 @@ export interface NetContext {
 /** Who a connection reports to. */
 export interface ConnectionOwner {
   hello(connection: Connection, hello: HelloBody): void;
-  message(connection: Connection, message: Message): void;
+  /** `frame` is what the message came in, its payload unpacked. */
+  message(connection: Connection, message: Message, frame: Frame): void;
   /** The peer will send no more, and wants no more. */
   goAway(connection: Connection, reason: string): void;
   /** Exactly once, whichever side ended it; nothing is delivered after it. */
@@ -64,7 +65,7 @@ export class Connection {
   /** Of the PING that is not answered yet. */
   #pingSentMs: number | undefined;
   /** Messages that came before the link was up; bounded, as the socket is paused. */
-  #held: Message[] | undefined;
+  #held: { message: Message; frame: Frame }[] | undefined;
   #warned = false;
 
   /** `readyEvent` is undefined for an accepted socket, which is connected already. */
@@ -118,9 +119,9 @@ export class Connection {
   }
 
   /** False when the message was dropped and counted: the connection is ending, or its send buffer is full. */
-  send(message: Message): boolean {
+  send(message: Message, envelope?: CallEnvelope): boolean {
     const ending = this.#state === 'closing' || this.#state === 'closed';
-    const outcome = ending ? 'not_connected' : this.#queue.offer(message);
+    const outcome = ending ? 'not_connected' : this.#queue.offer(message, envelope);
     if (outcome !== 'queued') {
       this.#context.metrics.rpcError(message.kind, outcome);
       const fields = { address: this.address, kind: message.kind };
@@ -140,6 +141,26 @@ export class Connection {
     this.#context.metrics.bytesSent(byteCount);
   }
 
+  /** Bytes on their way out that the kernel has not taken yet. */
+  get unsentBytes(): number {
+    return this.#queue.byteCount;
+  }
+
+  /**
+   * Reads nothing more until the kernel has taken what is on its way out, then calls `drained`. False when the kernel
+   * has taken all there is, and nothing will be called.
+   */
+  pauseUntilDrained(drained: () => void): boolean {
+    this.flush();
+    if (!this.#socket.writableNeedDrain) return false;
+    this.#socket.pause();
+    this.#socket.once('drain', () => {
+      if (this.#held === undefined) this.#socket.resume();
+      drained();
+    });
+    return true;
+  }
+
   /** After HELLO: nothing is delivered until `release`. */
   hold(lane: Lane): void {
     this.#lane = lane;
@@ -152,7 +173,7 @@ export class Connection {
     this.#held = undefined;
     this.#silentSweeps = 0;
     this.#socket.resume();
-    for (const message of held) this.#deliver(message);
+    for (const { message, frame } of held) this.#deliver(message, frame);
   }
 
   /** Says why, hands over what is queued, and ends; what still comes in is dropped. */
@@ -279,10 +300,14 @@ export class Connection {
     this.goAway(errorType);
   }
 
-  #onFrame(frame: Frame): void {
+  #onFrame(packedFrame: Frame): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
+    const frame = this.#unpacked(packedFrame);
     const message = this.#decode(frame);
-    if (message === undefined) return;
+    if (message === undefined) {
+      if (this.#state === 'open' && isCall(frame)) this.#refuse(frame);
+      return;
+    }
     if (message.kind === 'GOAWAY') {
       this.#context.log.info({ address: this.address, reason: message.body.reason }, 'peer closes the connection');
       this.owner.goAway(this, message.body.reason);
@@ -298,21 +323,30 @@ export class Connection {
     else if (message.kind === 'KEEPALIVE') return;
     else if (message.kind === 'PING') this.send({ kind: 'ACK', body: message.body });
     else if (message.kind === 'ACK') this.#acknowledged(message.body.sequence);
-    else if (this.#held !== undefined) this.#held.push(message);
-    else this.owner.message(this, message);
+    else if (this.#held !== undefined) this.#held.push({ message, frame });
+    else this.owner.message(this, message, frame);
   }
 
-  #deliver(message: Message): void {
-    if (this.#state === 'open') this.owner.message(this, message);
+  #deliver(message: Message, frame: Frame): void {
+    if (this.#state === 'open') this.owner.message(this, message, frame);
+  }
+
+  /** Whoever asks what can't be read is told so, and has its credit back. */
+  #refuse({ messageId }: Frame): void {
+    const body = { code: 'INVALID_REQUEST', message: 'the call is malformed, or of a later version', fields: [] };
+    this.send({ kind: 'RPC_ERROR', body }, { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId });
+  }
+
+  #unpacked(frame: Frame): Frame {
+    const { compression } = this.#agreement;
+    if ((frame.flags & FRAME_FLAGS.compressed) === 0 || compression === undefined) return frame;
+    return { ...frame, payload: unpack(compression, frame.payload) };
   }
 
   /** Undefined for a frame that is skipped: its type is of a later version, or its body does not fit its type. */
   #decode(frame: Frame): Message | undefined {
-    const { compression } = this.#agreement;
-    const packed = (frame.flags & FRAME_FLAGS.compressed) !== 0 && compression !== undefined;
-    const payload = packed ? unpack(compression, frame.payload) : frame.payload;
     try {
-      const message = decodeMessage(this.#context.host, frame.typeCode, payload);
+      const message = decodeMessage(this.#context.host, frame.typeCode, frame.payload);
       if (message === undefined) this.#context.metrics.tcpError('unknown_message');
       return message;
     } catch (error) {
@@ -326,6 +360,11 @@ export class Connection {
       return undefined;
     }
   }
+}
+
+/** True for a frame that waits for an answer. */
+export function isCall({ flags }: Frame): boolean {
+  return (flags & (FRAME_FLAGS.oneWay | FRAME_FLAGS.response)) === 0;
 }
 
 const NOBODY: ConnectionOwner = {

@@ -40,3 +40,10 @@ export function helloRefusal(self: Self, hello: HelloBody, expectedNodeId?: stri
   if (expectedNodeId !== undefined && hello.nodeId !== expectedNodeId) return 'unexpected_node';
   return undefined;
 }
+
+/** As `helloRefusal`, for a client: it has one connection, and may leave the cluster open. */
+export function clientRefusal(self: Self, hello: HelloBody): Refusal | undefined {
+  if (agreedVersion(hello) === undefined) return 'unsupported_version';
+  if (hello.lane !== 'bulk' || hello.nodeId === '' || hello.nodeId.length > NODE_ID_CHARS_MAX) return 'bad_hello';
+  return hello.clusterName === '' || hello.clusterName === self.clusterName ? undefined : 'wrong_cluster';
+}

@@ -31,7 +31,7 @@ export interface NetLimits {
 export const NET_LIMITS: NetLimits = {
   sendBufferBytesMax: 32 * 1024 * 1024,
   flushBytes: 256 * 1024,
-  acceptedConnectionsMax: 1_024,
+  acceptedConnectionsMax: 16_384,
   helloBytesMax: 16 * 1024,
   connectMsMax: 5_000,
   helloMsMax: 5_000,

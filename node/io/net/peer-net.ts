@@ -7,7 +7,7 @@ import { Connection, type ConnectionOwner, type NetContext } from './connection.
 import { Dialer } from './dialer.ts';
 import { offeredFeatures, type CompressionMode } from './features.ts';
 import { FlushQueue } from './flush-queue.ts';
-import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
+import { clientRefusal, helloOf, helloRefusal, isLane, type HelloBody, type Refusal, type Self } from './hello.ts';
 import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
@@ -30,6 +30,12 @@ export interface PeerNetOptions {
   /** Whether payloads on the bulk lane are packed, where the other end agrees; default off. */
   compression?: CompressionMode;
   transport?: Transport;
+  /** Gets each accepted connection of a client, its HELLO answered; without it clients are refused. */
+  clients?: ClientDoor;
+}
+
+export interface ClientDoor {
+  accept(connection: Connection, hello: HelloBody): void;
 }
 
 /**
@@ -185,16 +191,18 @@ export class PeerNet {
 
   /** HELLO on an accepted connection: refuse it, or answer it and join it to the node's link. */
   #greet(connection: Connection, hello: HelloBody): void {
-    const { self } = this.#options;
+    const { self, clients } = this.#options;
+    if (hello.role === 'client' && clients !== undefined) {
+      const refusal = clientRefusal(self, hello);
+      if (refusal === undefined) {
+        connection.send({ kind: 'HELLO', body: helloOf(self, 'bulk', this.#context.features) });
+        clients.accept(connection, hello);
+      } else this.#refuse(connection, hello, refusal);
+      return;
+    }
     const refusal = helloRefusal(self, hello);
     if (refusal !== undefined || !isLane(hello.lane)) {
-      const { nodeId, clusterName } = hello;
-      this.#context.metrics.tcpError('refused');
-      this.#context.log.warn(
-        { address: connection.address, reason: refusal, nodeId, clusterName },
-        'connection refused',
-      );
-      connection.goAway(refusal ?? 'bad_hello');
+      this.#refuse(connection, hello, refusal ?? 'bad_hello');
       return;
     }
     let link = this.#accepted.get(hello.nodeId);
@@ -210,6 +218,12 @@ export class PeerNet {
     link.add(hello.lane, connection);
     connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
     link.admit(connection, hello, connection.address);
+  }
+
+  #refuse(connection: Connection, { nodeId, clusterName }: HelloBody, reason: Refusal): void {
+    this.#context.metrics.tcpError('refused');
+    this.#context.log.warn({ address: connection.address, reason, nodeId, clusterName }, 'connection refused');
+    connection.goAway(reason);
   }
 
   #linkUp(link: Link): void {

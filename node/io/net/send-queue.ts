@@ -15,6 +15,14 @@ import type { NetLimits } from './net-limits.ts';
 /** Payloads over it are written beside their header instead of being copied behind it. */
 const COPY_BYTES_MAX = 16 * 1024;
 
+/** Of a frame that is a call or answers one. `flags`: `response` and `error` of FRAME_FLAGS; 0 for a call. */
+export interface CallEnvelope {
+  readonly flags: number;
+  readonly messageId: number;
+  /** The message's body, where it is encoded already. */
+  readonly payload?: Uint8Array;
+}
+
 /** Frames on their way into one socket: bounded, and written together. */
 export class SendQueue {
   readonly #host: Host;
@@ -44,14 +52,19 @@ export class SendQueue {
     return this.#byteCount >= this.#limits.flushBytes;
   }
 
-  /** Queues the message, or says why it was dropped. */
-  offer(message: Message): 'queued' | 'send_buffer_full' | 'frame_too_large' {
+  /** Bytes that the kernel has not taken yet. */
+  get byteCount(): number {
+    return this.#byteCount + this.#socket.writableLength;
+  }
+
+  /** Queues the message, or says why it was dropped. Without an envelope it goes one way. */
+  offer(message: Message, envelope?: CallEnvelope): 'queued' | 'send_buffer_full' | 'frame_too_large' {
     const { sendBufferBytesMax } = this.#limits;
-    const queuedBytes = this.#byteCount + this.#socket.writableLength;
+    const queuedBytes = this.byteCount;
     if (queuedBytes >= sendBufferBytesMax) return 'send_buffer_full';
-    const { code, payload: plain } = encodeMessage(this.#host, message);
+    const { code, urgent } = MESSAGES[message.kind];
+    const plain = envelope?.payload ?? encodeMessage(this.#host, message).payload;
     if (plain.length > FRAME_PAYLOAD_BYTES_MAX) return 'frame_too_large';
-    const { urgent } = MESSAGES[message.kind];
     const packed = urgent ? undefined : this.#packer?.pack(plain);
     const payload = packed ?? plain;
     const frameBytes = FRAME_HEADER_BYTES + payload.length;
@@ -59,9 +72,11 @@ export class SendQueue {
     if (queuedBytes > 0 && queuedBytes + frameBytes > sendBufferBytesMax) return 'send_buffer_full';
     if (packed !== undefined) this.#onSaved(plain.length - packed.length);
     const flags =
-      FRAME_FLAGS.oneWay | (urgent ? FRAME_FLAGS.urgent : 0) | (packed === undefined ? 0 : FRAME_FLAGS.compressed);
+      (envelope?.flags ?? FRAME_FLAGS.oneWay) |
+      (urgent ? FRAME_FLAGS.urgent : 0) |
+      (packed === undefined ? 0 : FRAME_FLAGS.compressed);
     const timestampUs = Date.now() * 1_000;
-    const messageId = ++this.#messageId;
+    const messageId = envelope?.messageId ?? ++this.#messageId;
     if (payload.length <= COPY_BYTES_MAX) {
       this.#parts.push(encodeFrame(this.#host, code, flags, messageId, timestampUs, payload));
     } else {

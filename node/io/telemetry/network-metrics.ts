@@ -1,4 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+const DURATION_BUCKETS_S = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
 /** The network driver's reports (`NetMetrics` of node/io/net) as `tcp_*` and `rpc_*`. */
 export class NetworkMetrics {
@@ -11,8 +13,10 @@ export class NetworkMetrics {
   readonly #rpcErrors: Counter<'msg_type' | 'error_type'>;
   readonly #saved: Counter;
   readonly #roundTrips: Gauge<'peer'>;
+  readonly #durations: Histogram<'msg_type'>;
   /** One child per message kind, of which there are a few dozen: looking a label up costs more than counting. */
   readonly #callsByKind = new Map<string, Counter.Internal>();
+  readonly #durationsByKind = new Map<string, Histogram.Internal<'msg_type'>>();
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -53,6 +57,13 @@ export class NetworkMetrics {
       name: 'rpc_calls_total',
       help: 'Messages handed to a connection.',
       labelNames: ['msg_type'],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: 'rpc_call_duration_seconds',
+      help: 'From a call received to its answer handed to the connection.',
+      labelNames: ['msg_type'],
+      buckets: DURATION_BUCKETS_S,
       registers,
     });
     this.#rpcErrors = new Counter({
@@ -103,6 +114,15 @@ export class NetworkMetrics {
       this.#callsByKind.set(messageKind, child);
     }
     child.inc();
+  }
+
+  rpcAnswered(messageKind: string, seconds: number): void {
+    let child = this.#durationsByKind.get(messageKind);
+    if (child === undefined) {
+      child = this.#durations.labels(messageKind);
+      this.#durationsByKind.set(messageKind, child);
+    }
+    child.observe(seconds);
   }
 
   rpcError(messageKind: string, errorType: string): void {
