@@ -40,6 +40,7 @@ export class CallerNet {
     const { host, metrics, log } = options;
     this.#context = {
       host,
+      transport: options.transport ?? tcpTransport,
       limits: { ...NET_LIMITS, sweepMs: SWEEP_MS, ...options.limits },
       metrics,
       log,
@@ -58,7 +59,8 @@ export class CallerNet {
 
   /** Starts to connect to `host:port`; see `opened` of the result. Throws INVALID_REQUEST for what is no address. */
   dial(address: string, closed: (client: RpcClient, reason: string) => void = () => undefined): RpcClient {
-    const { transport = tcpTransport, name, clusterName, authorization, callLimits } = this.#options;
+    const { transport } = this.#context;
+    const { name, clusterName, authorization, callLimits } = this.#options;
     const parsed = parseAddress(address);
     const hooks = {
       closed: (client: RpcClient, reason: string) => {
@@ -72,13 +74,7 @@ export class CallerNet {
       hooks,
       (owner) => {
         const socket = transport.connect(parsed);
-        return new Connection(
-          this.#context,
-          owner,
-          socket,
-          formatAddress(parsed.host, parsed.port),
-          transport.readyEvent,
-        );
+        return new Connection(this.#context, owner, socket, formatAddress(parsed.host, parsed.port), true);
       },
       limits,
     );

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Identity } from '../../../api/identity.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
@@ -8,15 +9,17 @@ import { MalformedError } from '../../core/tlv/struct.ts';
 import { Packer, unpack } from './compression.ts';
 import { agreementOf, NO_AGREEMENT, type Agreement } from './features.ts';
 import type { FlushQueue } from './flush-queue.ts';
-import type { HelloBody } from './hello.ts';
+import type { HelloBody, Refusal } from './hello.ts';
 import type { NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
 import type { RoundTrips } from './round-trips.ts';
 import { SendQueue, type CallEnvelope } from './send-queue.ts';
+import type { Transport } from './transport.ts';
 
 /** What all connections of a PeerNet share. */
 export interface NetContext {
   readonly host: Host;
+  readonly transport: Transport;
   readonly limits: NetLimits;
   readonly metrics: NetMetrics;
   readonly log: NetLog;
@@ -52,6 +55,7 @@ export class Connection {
   readonly #queue: SendQueue;
   #state: 'connecting' | 'greeting' | 'open' | 'closing' | 'closed';
   #lane: Lane = 'control';
+  #identity: Identity | undefined;
   #agreement: Agreement = NO_AGREEMENT;
   #peerId = '';
   #counted = false;
@@ -68,14 +72,8 @@ export class Connection {
   #held: { message: Message; frame: Frame }[] | undefined;
   #warned = false;
 
-  /** `readyEvent` is undefined for an accepted socket, which is connected already. */
-  constructor(
-    context: NetContext,
-    owner: ConnectionOwner,
-    socket: Socket,
-    address: string,
-    readyEvent: string | undefined,
-  ) {
+  /** An accepted socket is usable already, a dialed one from the `readyEvent` of its transport on. */
+  constructor(context: NetContext, owner: ConnectionOwner, socket: Socket, address: string, dialed: boolean) {
     this.#context = context;
     this.owner = owner;
     this.#socket = socket;
@@ -84,15 +82,8 @@ export class Connection {
       context.metrics.compressionSaved(byteCount);
     });
     this.#reader = new FrameReader(context.host, context.limits.helloBytesMax);
-    this.#state = readyEvent === undefined ? 'greeting' : 'connecting';
+    this.#state = 'connecting';
     context.connections.add(this);
-    if (readyEvent === undefined) this.#countOpened();
-    else {
-      socket.once(readyEvent, () => {
-        this.#countOpened();
-        this.#enter('greeting');
-      });
-    }
     socket.on('data', (chunk: Uint8Array) => {
       this.#receive(chunk);
     });
@@ -105,6 +96,13 @@ export class Connection {
       this.#finish(this.#reason);
       this.#state = 'closed';
     });
+    if (dialed) socket.once(context.transport.readyEvent, () => this.#usable());
+    else this.#usable();
+  }
+
+  /** What the certificate of the other end proves; undefined on a transport without certificates. */
+  get identity(): Identity | undefined {
+    return this.#identity;
   }
 
   /** Resolves once the socket is closed. */
@@ -135,6 +133,8 @@ export class Connection {
   }
 
   flush(): void {
+    // Not a byte for whoever has not proved yet who it is.
+    if (this.#state === 'connecting') return;
     const byteCount = this.#queue.flush();
     if (byteCount === 0) return;
     this.#quietSweeps = 0;
@@ -185,6 +185,14 @@ export class Connection {
     }
     this.send({ kind: 'GOAWAY', body: { reason } });
     this.end(reason);
+  }
+
+  /** Tells the log, the metrics and the other end why it is not let in, and no more. */
+  refuse(reason: Refusal, detail: object): void {
+    this.#context.metrics.tcpError(reason);
+    this.#context.log.warn({ address: this.address, reason, ...detail }, 'connection refused');
+    this.#queue.clear();
+    this.goAway(reason);
   }
 
   /** Hands over what is queued and ends. */
@@ -255,9 +263,18 @@ export class Connection {
     this.#stateSweeps = 0;
   }
 
-  #countOpened(): void {
+  #usable(): void {
+    if (this.#state !== 'connecting') return;
     this.#counted = true;
     this.#context.metrics.connectionOpened();
+    this.#enter('greeting');
+    const proof = this.#context.transport.proofOf(this.#socket);
+    if (proof.kind === 'refused') {
+      this.refuse(proof.reason, proof.detail);
+      return;
+    }
+    if (proof.kind === 'identity') this.#identity = proof.identity;
+    this.flush();
   }
 
   #finish(reason: string): void {

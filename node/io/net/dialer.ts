@@ -2,10 +2,9 @@ import { performance } from 'node:perf_hooks';
 import { formatAddress, parseAddress, type Address } from '../../../base/address.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { Connection, type NetContext } from './connection.ts';
-import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
+import { certified, helloOf, helloRefusal, isLane, type Expectations, type HelloBody, type Self } from './hello.ts';
 import { Link, type LinkOwner } from './link.ts';
 import type { NetLimits } from './net-limits.ts';
-import type { Transport } from './transport.ts';
 
 /** Delay before dial number `attempt` (from 0) after a loss; `fraction` is random in [0, 1). */
 export function redialDelayMs(limits: NetLimits, attempt: number, fraction: number): number {
@@ -18,10 +17,9 @@ const LANES = ['control', 'bulk'] as const;
 /** Keeps one link to one address for as long as it is wanted. */
 export class Dialer implements LinkOwner {
   readonly #context: NetContext;
-  readonly #transport: Transport;
   readonly #self: Self;
   readonly #address: Address;
-  readonly #expectedNodeId: string | undefined;
+  readonly #expectations: Expectations;
   readonly #owner: Omit<LinkOwner, 'hello'>;
   #link: Link | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -31,17 +29,15 @@ export class Dialer implements LinkOwner {
 
   constructor(
     context: NetContext,
-    transport: Transport,
     self: Self,
     address: string,
-    expectedNodeId: string | undefined,
+    expectations: Expectations,
     owner: Omit<LinkOwner, 'hello'>,
   ) {
     this.#context = context;
-    this.#transport = transport;
     this.#self = self;
     this.#address = parseAddress(address);
-    this.#expectedNodeId = expectedNodeId;
+    this.#expectations = expectations;
     this.#owner = owner;
     this.#open();
   }
@@ -54,19 +50,14 @@ export class Dialer implements LinkOwner {
 
   hello(link: Link, connection: Connection, hello: HelloBody): void {
     const laneFits = isLane(hello.lane) && link.isLane(hello.lane, connection);
-    const refusal = helloRefusal(this.#self, hello, this.#expectedNodeId) ?? (laneFits ? undefined : 'unexpected_lane');
+    const expected = { ...this.#expectations, identity: connection.identity };
+    const refusal = helloRefusal(this.#self, hello, expected) ?? (laneFits ? undefined : 'unexpected_lane');
     if (refusal === undefined) {
       link.admit(connection, hello, this.#addressText());
       return;
     }
-    this.#context.metrics.tcpError('refused');
-    const fields = {
-      address: this.#addressText(),
-      reason: refusal,
-      nodeId: hello.nodeId,
-      clusterName: hello.clusterName,
-    };
-    this.#context.log.warn(fields, 'dialed node refused');
+    const { nodeId, role, clusterName } = hello;
+    connection.refuse(refusal, { nodeId, role, clusterName, ...certified(connection) });
     link.leave(refusal);
   }
 
@@ -106,8 +97,8 @@ export class Dialer implements LinkOwner {
     const link = new Link(this, true, this.#context.limits.drainMsMax);
     this.#link = link;
     for (const lane of LANES) {
-      const socket = this.#transport.connect(this.#address);
-      const connection = new Connection(this.#context, link, socket, this.#addressText(), this.#transport.readyEvent);
+      const socket = this.#context.transport.connect(this.#address);
+      const connection = new Connection(this.#context, link, socket, this.#addressText(), true);
       link.add(lane, connection);
       connection.send({ kind: 'HELLO', body: helloOf(this.#self, lane, this.#context.features) });
     }

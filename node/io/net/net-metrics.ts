@@ -1,9 +1,11 @@
 import type { FrameErrorReason } from '../../core/tlv/frame.ts';
 import type { MessageKind } from '../../core/tlv/messages.ts';
+import type { Refusal } from './hello.ts';
 
 /** Label `error_type` of `tcp_errors_total`. */
 export type TcpErrorType =
   | FrameErrorReason
+  | Refusal
   | 'accept_limit'
   | 'connect_failed'
   | 'connect_timeout'
@@ -12,6 +14,7 @@ export type TcpErrorType =
   | 'protocol_error'
   | 'refused'
   | 'socket_error'
+  | 'tls_failed'
   | 'unknown_message';
 
 /** Label `error_type` of `rpc_errors_total`. */

@@ -1,5 +1,5 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { formatAddress, type Address } from '../../../base/address.ts';
+import { type Address } from '../../../base/address.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 import type { Message } from '../../core/tlv/messages.ts';
@@ -7,12 +7,21 @@ import { Connection, type ConnectionOwner, type NetContext } from './connection.
 import { Dialer } from './dialer.ts';
 import { offeredFeatures, type CompressionMode } from './features.ts';
 import { FlushQueue } from './flush-queue.ts';
-import { clientRefusal, helloOf, helloRefusal, isLane, type HelloBody, type Refusal, type Self } from './hello.ts';
+import {
+  certified,
+  clientRefusal,
+  helloOf,
+  helloRefusal,
+  isLane,
+  type HelloBody,
+  type Refusal,
+  type Self,
+} from './hello.ts';
 import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { RoundTrips } from './round-trips.ts';
-import { tcpTransport, type Transport } from './transport.ts';
+import { addressOf, tcpTransport, type Transport } from './transport.ts';
 
 export interface PeerNetOptions {
   self: Self;
@@ -30,6 +39,8 @@ export interface PeerNetOptions {
   /** Whether payloads on the bulk lane are packed, where the other end agrees; default off. */
   compression?: CompressionMode;
   transport?: Transport;
+  /** The coordinators of the cluster, if they are known: no other node is taken for one. */
+  coordinatorIds?: ReadonlySet<string>;
   /** Gets each accepted connection of a client, its HELLO answered; without it clients are refused. */
   clients?: ClientDoor;
 }
@@ -45,7 +56,6 @@ export interface ClientDoor {
 export class PeerNet {
   readonly #options: PeerNetOptions;
   readonly #context: NetContext;
-  readonly #transport: Transport;
   readonly #dialers = new Map<string, Dialer>();
   /** The newest accepted link per node, forming or up. */
   readonly #accepted = new Map<string, Link>();
@@ -63,6 +73,7 @@ export class PeerNet {
     const { host, metrics, log } = options;
     this.#context = {
       host,
+      transport: options.transport ?? tcpTransport,
       limits,
       metrics,
       log,
@@ -71,7 +82,6 @@ export class PeerNet {
       flushQueue: new FlushQueue(),
       connections: new Set(),
     };
-    this.#transport = options.transport ?? tcpTransport;
     this.#linkOwner = {
       hello: () => undefined,
       up: (link) => {
@@ -105,9 +115,17 @@ export class PeerNet {
     const address = this.#options.listen;
     assert(address !== undefined && this.#server === undefined, 'listen is called once, with an address configured');
     const { metrics, log, limits } = this.#context;
-    const server = this.#transport.createServer((socket) => {
-      this.#accept(socket);
-    });
+    const server = this.#context.transport.createServer(
+      (socket) => {
+        this.#accept(socket);
+      },
+      (address, reason) => {
+        metrics.tcpError('tls_failed');
+        // A port check connects and leaves: that is no news.
+        const level = reason === 'ECONNRESET' ? 'debug' : 'warn';
+        log[level]({ address, reason }, 'connection refused: the TLS handshake failed');
+      },
+    );
     this.#server = server;
     server.maxConnections = limits.acceptedConnectionsMax;
     server.on('drop', () => {
@@ -132,11 +150,9 @@ export class PeerNet {
   /** Keeps a link to `address` (`host:port`) until `undial`. Throws DistricError INVALID_REQUEST for what is no address. */
   dial(address: string, expectedNodeId?: string): void {
     if (this.#closing || this.#dialers.has(address)) return;
-    const { self } = this.#options;
-    this.#dialers.set(
-      address,
-      new Dialer(this.#context, this.#transport, self, address, expectedNodeId, this.#linkOwner),
-    );
+    const { self, coordinatorIds } = this.#options;
+    const expectations = { nodeId: expectedNodeId, coordinatorIds };
+    this.#dialers.set(address, new Dialer(this.#context, self, address, expectations, this.#linkOwner));
   }
 
   undial(address: string): void {
@@ -175,6 +191,7 @@ export class PeerNet {
           resolve();
         });
     });
+    this.#context.transport.abandon();
     for (const dialer of this.#dialers.values()) dialer.stop('shutting_down');
     this.#dialers.clear();
     for (const link of [...this.#accepted.values()]) link.leave('shutting_down');
@@ -184,23 +201,23 @@ export class PeerNet {
   }
 
   #accept(socket: Socket): void {
-    const address = formatAddress(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0);
-    const connection = new Connection(this.#context, this.#greeter, socket, address, undefined);
+    const connection = new Connection(this.#context, this.#greeter, socket, addressOf(socket), false);
     if (this.#closing) connection.destroy('shutting_down');
   }
 
   /** HELLO on an accepted connection: refuse it, or answer it and join it to the node's link. */
   #greet(connection: Connection, hello: HelloBody): void {
-    const { self, clients } = this.#options;
+    const { self, clients, coordinatorIds } = this.#options;
+    const { identity } = connection;
     if (hello.role === 'client' && clients !== undefined) {
-      const refusal = clientRefusal(self, hello);
+      const refusal = clientRefusal(self, hello, identity);
       if (refusal === undefined) {
         connection.send({ kind: 'HELLO', body: helloOf(self, 'bulk', this.#context.features) });
         clients.accept(connection, hello);
       } else this.#refuse(connection, hello, refusal);
       return;
     }
-    const refusal = helloRefusal(self, hello);
+    const refusal = helloRefusal(self, hello, { identity, coordinatorIds });
     if (refusal !== undefined || !isLane(hello.lane)) {
       this.#refuse(connection, hello, refusal ?? 'bad_hello');
       return;
@@ -220,10 +237,8 @@ export class PeerNet {
     link.admit(connection, hello, connection.address);
   }
 
-  #refuse(connection: Connection, { nodeId, clusterName }: HelloBody, reason: Refusal): void {
-    this.#context.metrics.tcpError('refused');
-    this.#context.log.warn({ address: connection.address, reason, nodeId, clusterName }, 'connection refused');
-    connection.goAway(reason);
+  #refuse(connection: Connection, { nodeId, role, clusterName }: HelloBody, reason: Refusal): void {
+    connection.refuse(reason, { nodeId, role, clusterName, ...certified(connection) });
   }
 
   #linkUp(link: Link): void {

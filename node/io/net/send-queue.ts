@@ -86,6 +86,12 @@ export class SendQueue {
     return 'queued';
   }
 
+  /** Forgets what is not written yet. */
+  clear(): void {
+    this.#parts = [];
+    this.#byteCount = 0;
+  }
+
   /** Writes all there is at once; returns how many bytes. */
   flush(): number {
     const parts = this.#parts;
