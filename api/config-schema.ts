@@ -140,9 +140,26 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
     insecureAllowPublicListen: Type.Boolean({
       default: false,
       description:
-        'Lets the node listen on addresses other than loopback although this release has neither TLS nor authentication: ' +
+        'Lets the node listen on addresses other than loopback without TLS or with `auth.mode: disabled`: ' +
         'only on a network where every host is trusted.',
     }),
+    auth: Type.Object(
+      {
+        mode: Type.Enum(['disabled', 'required'], {
+          default: 'disabled',
+          description:
+            'Whether REST (coordinators) asks for a key or a client certificate: `disabled` lets everybody do everything, ' +
+            'and is for loopback only. The same on all coordinators.',
+        }),
+        adminKeyFile: Type.String({
+          default: '',
+          description:
+            'File (mode 0600) with the admin key `dk_bootstrap_…` that the first keys are made with; empty for none. ' +
+            'Only its hash is held. The same key on all coordinators.',
+        }),
+      },
+      strict,
+    ),
     raft: Type.Object(
       {
         profile: Type.Enum(['default', 'fast'], {
@@ -195,6 +212,12 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
           1_000_000,
           100_000,
           'Most workflow instances running at once; beyond it new messages get 503.',
+        ),
+        requestsPerSecondPerKey: count(
+          0,
+          1_000_000,
+          0,
+          'REST requests a second that one key may make at one coordinator, unless it has a limit of its own; over it 429. 0: no limit.',
         ),
         logMapBytesMax: count(16 * MIB, 4096 * GIB, 16 * GIB, 'Largest size of the log on disk, in bytes.'),
         logQueueBytesMax: count(

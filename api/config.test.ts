@@ -165,6 +165,21 @@ describe('loadConfig()', () => {
   });
 });
 
+describe('auth', () => {
+  it('says what is missing for a public address', () => {
+    const file = { ...coordinator, http: { host: '0.0.0.0' } };
+    expect(faultsOf({ file })['http.host']).toContain('auth.mode: required');
+    expect(faultsOf({ file: { ...file, auth: { mode: 'required' } } })['http.host']).not.toContain('auth.mode');
+    expect(faultsOf({ file: { ...file, auth: { mode: 'required' } } })['http.host']).toContain('tls.mode');
+  });
+
+  it('is off by default, without a key file, and ignores the key of the command line', () => {
+    const env = { DISTRIC_API_KEY: 'dk_x_y' };
+    expect(load({ file: coordinator, env }).auth).toEqual({ mode: 'disabled', adminKeyFile: '' });
+    expect(faultsOf({ file: { ...coordinator, auth: { mode: 'on' } } })['auth.mode']).toContain('disabled, required');
+  });
+});
+
 describe('SETTINGS', () => {
   it('documents every setting, and requires only the two that nobody can guess', () => {
     expect(SETTINGS.length).toBeGreaterThan(20);

@@ -30,7 +30,7 @@ export interface ConfigSources {
 }
 
 /** DISTRIC_ variables that other parts of the program read. */
-const OTHER_VARIABLES = new Set(['DISTRIC_CONFIG', 'DISTRIC_SERVER', 'DISTRIC_HTTP_ALLOW']);
+const OTHER_VARIABLES = new Set(['DISTRIC_CONFIG', 'DISTRIC_SERVER', 'DISTRIC_API_KEY', 'DISTRIC_HTTP_ALLOW']);
 
 /** Kubernetes adds these for a Service whose name starts with `distric`; they are no settings. */
 const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)/;
@@ -265,14 +265,25 @@ function hasPort(address: string): boolean {
   return port >= 1 && port <= 65_535;
 }
 
+/** What this node lacks to listen beyond loopback: the one place where TLS and access are weighed together. */
+function missingForPublicListen(config: NodeConfig & { tls?: { mode: string } }): string[] {
+  if (config.insecureAllowPublicListen) return [];
+  const missing: string[] = [];
+  if ((config.tls?.mode ?? 'disabled') === 'disabled') missing.push('TLS (tls.mode)');
+  // Workers serve no REST: only certificates let anybody in there.
+  if (config.role === 'coordinator' && config.auth.mode !== 'required') missing.push('auth.mode: required');
+  return missing;
+}
+
 function checkListeners(config: NodeConfig, refuse: (field: string, reason: string) => void): void {
+  const missing = missingForPublicListen(config);
   const taken = new Map<number, string>();
   for (const section of ['peer', 'http', 'metrics'] as const) {
     const { host, port } = config[section];
-    if (!config.insecureAllowPublicListen && !isLoopback(host)) {
+    if (missing.length > 0 && !isLoopback(host)) {
       refuse(
         `${section}.host`,
-        `this release has neither TLS nor authentication, so it listens on loopback only, not on ${quote(host)}; ` +
+        `without ${missing.join(' and ')} this node listens on loopback only, not on ${quote(host)}; ` +
           'set insecureAllowPublicListen: true if every host on that network is trusted',
       );
     }

@@ -83,6 +83,7 @@ export class Coordinator {
   #advancing = false;
   #bootstrapping = false;
   #catalogSent = -1;
+  #accessSent = -1;
   #stateCommitDueMs = 0;
   #durableAppliedIndex: number;
   #committingIndex = 0;
@@ -388,6 +389,10 @@ export class Coordinator {
       this.#catalogSent = this.state.catalog.version;
       const rules = [...this.state.catalog.rules.values()].map(({ document }) => document);
       this.#ports.reply({ kind: 'catalog', version: this.state.catalog.version, rules });
+    }
+    if (this.state.access.version !== this.#accessSent) {
+      this.#accessSent = this.state.access.version;
+      this.#ports.reply({ kind: 'keys', keys: [...this.state.access.keys.values()] });
     }
   }
 

@@ -1,4 +1,5 @@
 /** A client of the cluster: calls coordinators at random, gives up on slow ones, tries again elsewhere. */
+import { ANONYMOUS } from '../../api/access.ts';
 import { encodeText } from '../../base/host.ts';
 import type { Random } from '../../base/random.ts';
 import { nodeHost } from '../io/host.ts';
@@ -121,7 +122,7 @@ export class Client {
       else done(outcome);
     };
     const late = (): void => undefined;
-    this.#call<CommandOutcome>(this.#random.pick(this.#nodes), (gateway, answer) => gateway.command(command, answer), finish, late);
+    this.#call<CommandOutcome>(this.#random.pick(this.#nodes), (gateway, answer) => gateway.command(command, ANONYMOUS, answer), finish, late);
   }
 
   /** A linearizable read at a random coordinator; no answer: `done` is not called. */
