@@ -6,6 +6,7 @@ import { assert } from '../../base/assert.ts';
 import { Random } from '../../base/random.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
+import { AccessGuard, type AccessMetrics, digest } from '../io/http/access.ts';
 import { ApiServer } from '../io/http/api-server.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
 import { StateStore } from '../io/lmdb/state-store.ts';
@@ -14,9 +15,11 @@ import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
+import { KeyRing, TOUCH_INTERVAL_MS } from '../key-ring.ts';
 import type { CoordinatorMetrics } from '../metrics.ts';
 import { Coordinator, type CoordinatorConfig } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
+import { loadAdminKey } from './admin-key.ts';
 import { loopLog } from './logs.ts';
 import { readClocks, Turns } from './turns.ts';
 
@@ -33,6 +36,7 @@ const STATE_COMMIT_WAIT_MS = 5_000;
 export interface CoordinatorProcessParts {
   logging: Logging;
   metrics: CoordinatorMetrics;
+  accessMetrics: AccessMetrics;
   netMetrics: NetMetrics;
   nodeMetrics: NodeMetrics;
   health: HealthRegistry;
@@ -54,10 +58,12 @@ export class CoordinatorProcess {
   readonly #api: ApiServer;
   readonly #ingress: Ingress;
   readonly #coordinator: Coordinator;
+  readonly #keyRing = new KeyRing(digest);
   readonly #turns: Turns;
   /** Between the ingress and the core there are only messages: these two queues, emptied every turn. */
   #inbox: Input[] = [];
   #replies: Reply[] = [];
+  #touchTimer: NodeJS.Timeout | undefined;
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
 
@@ -73,6 +79,7 @@ export class CoordinatorProcess {
       onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
+      compression: config.peer.compression,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
@@ -97,8 +104,16 @@ export class CoordinatorProcess {
       toCore: (input) => this.#take(input),
       clock: readClocks,
     });
+    loadAdminKey(config.auth.adminKeyFile, this.#keyRing);
     this.#api = new ApiServer({
       gateway: this.#gateway(),
+      access: new AccessGuard({
+        mode: config.auth.mode,
+        clusterName: config.clusterName,
+        ring: this.#keyRing,
+        metrics: parts.accessMetrics,
+        requestsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
+      }),
       host: config.http.host,
       port: config.http.port,
       limits: {
@@ -148,6 +163,7 @@ export class CoordinatorProcess {
     for (const { id, address } of this.#config.coordinators) {
       if (id !== this.#config.nodeId) this.#net.dial(address, id);
     }
+    this.#touchTimer = setInterval(() => this.#touchKeys(), TOUCH_INTERVAL_MS).unref();
     this.#turns.schedule();
     return { peer: `${peer.host}:${String(peer.port)}`, http: `${http.host}:${String(http.port)}` };
   }
@@ -168,8 +184,16 @@ export class CoordinatorProcess {
     const more = this.#coordinator.turn(now);
     const replies = this.#replies;
     this.#replies = [];
-    for (const reply of replies) this.#ingress.onReply(reply);
+    for (const reply of replies) {
+      if (reply.kind === 'keys') this.#keyRing.setKeys(reply.keys);
+      else this.#ingress.onReply(reply);
+    }
     return more;
+  }
+
+  /** Once a minute at most, whatever the keys are used for. */
+  #touchKeys(): void {
+    this.#ingress.touchKeys(this.#keyRing.takeUsed(), readClocks().wallMs);
   }
 
   #ports(log: LoopLog): CoordinatorPorts {
@@ -232,6 +256,7 @@ export class CoordinatorProcess {
   /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
   async stop(): Promise<void> {
     await this.#api.close();
+    clearInterval(this.#touchTimer);
     this.#ingress.close();
     await this.#commitState();
     this.#turns.stop();

@@ -5,11 +5,15 @@ import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { assert, AssertionError } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { permissionOf } from '../../../api/access.ts';
 import type { Gateway } from '../../requests.ts';
+import type { AccessGuard } from './access.ts';
+import { registerAudit } from './audit.ts';
 import { BodyReader } from './body.ts';
 import { registerCluster } from './cluster.ts';
 import { respondProblem, type ApiContext } from './exchange.ts';
 import { registerInstances } from './instances.ts';
+import { registerKeys } from './keys.ts';
 import {
   API_LIMITS,
   API_TIMEOUTS,
@@ -30,6 +34,7 @@ export interface ApiLog {
 
 export interface ApiServerOptions {
   gateway: Gateway;
+  access: AccessGuard;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -73,6 +78,7 @@ export class ApiServer {
   readonly #bodies: BodyReader;
   readonly #app: FastifyInstance;
   #closed: Promise<void> | undefined;
+  #routes: { method: string; url: string }[] = [];
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
@@ -82,6 +88,11 @@ export class ApiServer {
     this.#bodies = new BodyReader(limits);
     this.#app = this.#build(timeouts);
     this.#app.server.maxConnections = limits.connectionsMax;
+  }
+
+  /** What is served, `HEAD` included. */
+  get routes(): readonly { method: string; url: string }[] {
+    return this.#routes;
   }
 
   /** Requests that are being received or answered. */
@@ -135,6 +146,7 @@ export class ApiServer {
         respondProblem(this.#context, reply, toDistricError(error));
       },
     });
+    app.decorateRequest('actor');
     app.decorateRequest('bodyBytesMax', 0);
     app.decorateRequest('bodyBytesHeld', 0);
     app.removeAllContentTypeParsers();
@@ -153,9 +165,13 @@ export class ApiServer {
 
   #route(app: FastifyInstance): void {
     const methodsByPath = new Map<string, Set<string>>();
+    let guarding = true;
     app.addHook('onRoute', ({ method, url }) => {
       const methods = methodsByPath.get(url) ?? new Set();
-      for (const name of [method].flat()) methods.add(name);
+      for (const name of [method].flat()) {
+        methods.add(name);
+        assert(!guarding || permissionOf(name, url) !== undefined, `${name} ${url} is in the table of api/access.ts`);
+      }
       methodsByPath.set(url, methods);
     });
     registerMessages(app, this.#context);
@@ -163,6 +179,11 @@ export class ApiServer {
     registerWorkflowDefinitions(app, this.#context);
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
+    registerKeys(app, this.#context);
+    registerAudit(app, this.#context);
+    this.#routes = [...methodsByPath].flatMap(([url, methods]) => [...methods].map((method) => ({ method, url })));
+    // What follows only says what is not possible.
+    guarding = false;
     for (const [url, methods] of [...methodsByPath]) {
       const allow = [...methods].join(', ');
       app.route({
@@ -185,6 +206,8 @@ export class ApiServer {
     reply.header('cache-control', 'no-store');
     if (this.#context.closing) return new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one');
     if (refused !== undefined) return refused;
+    const denied = this.#options.access.admit(request, reply);
+    if (denied !== undefined) return denied;
     if (!request.is404) return undefined;
     const path = request.url.split('?')[0] ?? '';
     return new DistricError('NOT_FOUND', `no such path: ${request.method} ${path.slice(0, 200)}`);
