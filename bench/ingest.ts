@@ -88,7 +88,7 @@ async function loadCluster(
   run.progress(name);
   const { warmupMs, durationMs } = run;
   const defaults = { batchSize, callers, matchEvery: MATCH_EVERY, warmupMs, durationMs };
-  const result = await runLoad({ servers: cluster.servers, ...defaults, ...plan });
+  const result = await runLoad({ servers: cluster.servers, apiKey: cluster.apiKey, ...defaults, ...plan });
   if (result.errors > 0) run.fail(`${name}: ${result.errors} requests failed: ${result.firstFailure ?? ''}`);
   if (result.refused > 0) run.progress(`  refused ${result.refused} messages: ${result.firstFailure ?? ''}`);
   const left = await cluster.drained(DRAIN_LIMIT_MS);

@@ -4,6 +4,7 @@ import { runProgram } from './children.ts';
 export interface LoadPlan {
   /** Base URLs; callers spread over them evenly. */
   servers: readonly string[];
+  apiKey?: string | undefined;
   callers: number;
   /** Messages in a request: 1 is a single JSON object, more is NDJSON. */
   batchSize: number;

@@ -66,12 +66,14 @@ type Attempt =
 export class RestClient {
   readonly servers: readonly string[];
   readonly #timeoutMs: number;
+  readonly #apiKey: string | undefined;
   #preferred = 0;
 
-  /** `servers` are base URLs, tried in order, beginning with the one that answered last. */
-  constructor(servers: readonly string[], timeoutMs: number = TIMEOUT_MS) {
+  /** `servers` are base URLs, tried in order, beginning with the one that answered last; all of them get the key. */
+  constructor(servers: readonly string[], timeoutMs: number = TIMEOUT_MS, apiKey?: string) {
     this.servers = servers;
     this.#timeoutMs = timeoutMs;
+    this.#apiKey = apiKey;
   }
 
   get<T>(path: string, query: Readonly<Record<string, QueryValue>> = {}): Promise<T> {
@@ -113,7 +115,7 @@ export class RestClient {
     try {
       const response = await fetch(urlOf(server, request), {
         method: request.method,
-        headers: headersOf(request),
+        headers: headersOf(request, this.#apiKey),
         body: request.body ?? null,
         signal: AbortSignal.timeout(attemptMs),
       });
@@ -136,9 +138,10 @@ function urlOf(server: string, request: RestRequest): string {
   return url.href;
 }
 
-function headersOf(request: RestRequest): Record<string, string> {
+function headersOf(request: RestRequest, apiKey: string | undefined): Record<string, string> {
   const headers: Record<string, string> = { accept: 'application/json, application/problem+json' };
   if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
+  if (apiKey !== undefined) headers['authorization'] = `Bearer ${apiKey}`;
   if (request.idempotencyKey !== undefined) headers['idempotency-key'] = request.idempotencyKey;
   return headers;
 }

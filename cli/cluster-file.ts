@@ -31,6 +31,8 @@ export interface ClusterSettings {
   profile: 'default' | 'fast';
   pluginDirs: string[];
   drainTimeoutMs: number;
+  /** Whether REST wants the key of admin.key beside this file; absent in files of earlier releases: it does not. */
+  auth?: 'required' | 'disabled';
   /** Further settings of every node, and of the `worker` section. */
   node: Record<string, unknown>;
   worker: Record<string, unknown>;

@@ -15,6 +15,8 @@ export interface LocalClusterOptions {
   pluginDirs?: readonly string[];
   /** How long running tasks may finish after SIGTERM; default 10 s. */
   drainTimeoutMs?: number;
+  /** For a new cluster; default required, with a key in admin.key. */
+  auth?: 'required' | 'disabled';
   /** Further settings of every node, and of the `worker` section (keys of NodeConfig). */
   nodeSettings?: Record<string, unknown>;
   workerSettings?: Record<string, unknown>;
@@ -51,6 +53,7 @@ export async function planCluster(options: LocalClusterOptions): Promise<Cluster
       profile: options.profile ?? 'default',
       pluginDirs: (options.pluginDirs ?? []).map((dir) => path.resolve(dir)),
       drainTimeoutMs: options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS,
+      auth: options.auth ?? 'required',
       node: options.nodeSettings ?? {},
       worker: options.workerSettings ?? {},
     },

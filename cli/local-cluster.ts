@@ -9,6 +9,7 @@ import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus } from '../api/rest.ts';
+import { ADMIN_KEY_FILE_NAME, ensureAdminKey, localAdminKey } from './admin-key.ts';
 import { RestClient } from './client.ts';
 import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile } from './cluster-file.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
@@ -100,6 +101,16 @@ export class LocalCluster {
     return this.nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
   }
 
+  /** The admin key, when REST wants one. */
+  get apiKey(): string | undefined {
+    return this.#file.settings.auth === 'required' ? localAdminKey(this.dataDir) : undefined;
+  }
+
+  /** Of all coordinators, with the admin key. */
+  client(timeoutMs?: number): RestClient {
+    return new RestClient(this.servers, timeoutMs, this.apiKey);
+  }
+
   node(id: string): LocalNode {
     const node = this.nodes.find((candidate) => candidate.id === id);
     if (node !== undefined) return node;
@@ -118,7 +129,7 @@ export class LocalCluster {
 
   /** The id of the leader as a coordinator knows it now (a read of local state), if there is one. */
   async leader(): Promise<string | undefined> {
-    const client = new RestClient(this.servers, HEALTH_TIMEOUT_MS);
+    const client = this.client(HEALTH_TIMEOUT_MS);
     try {
       const status = await client.get<ClusterStatus>('/cluster/status', { consistency: 'stale' });
       return status.leader ?? undefined;
@@ -154,7 +165,7 @@ export class LocalCluster {
 
   /** Removes what the cluster wrote, and the data directory when nothing else is in it. Call after stop(). */
   async wipe(options: { keepLogs?: boolean } = {}): Promise<void> {
-    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME];
+    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME, ADMIN_KEY_FILE_NAME];
     if (options.keepLogs !== true) names.push('logs');
     for (const name of names) await rm(path.join(this.dataDir, name), { recursive: true, force: true });
     await rmdir(this.dataDir).catch(() => undefined);
@@ -200,6 +211,8 @@ export class LocalCluster {
 
   async #startNodes(nodes: readonly LocalNode[]): Promise<void> {
     this.#started = nodes.map(({ id }) => id);
+    await mkdir(this.dataDir, { recursive: true });
+    if (this.#file.settings.auth === 'required') ensureAdminKey(this.dataDir);
     try {
       for (const node of nodes) await this.#spawn(node);
       await Promise.all(nodes.map((node) => this.#waitUntilReady(node)));

@@ -1,8 +1,10 @@
 import path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
 import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile } from './cluster-file.ts';
+import type { ClusterFile } from './cluster-file.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { OUTPUT_FORMATS, printValue } from './output.ts';
 import type { OutputFormat } from './output.ts';
@@ -14,6 +16,7 @@ const TIMEOUT_S_MAX = 3_600;
 
 export interface GlobalOptions {
   server?: string[];
+  apiKeyFile?: string;
   data?: string;
   output: OutputFormat;
   timeout: number;
@@ -23,6 +26,12 @@ export function addGlobalOptions(program: Command): void {
   program
     .addOption(
       new Option('-s, --server <url>', 'a coordinator; repeat it, or separate several by commas').argParser(collect),
+    )
+    .addOption(
+      new Option(
+        '--api-key-file <file>',
+        "file with the key to send (default: DISTRIC_API_KEY, or the local cluster's)",
+      ),
     )
     .addOption(new Option('--data <dir>', `folder of the local cluster (default: the nearest ${DATA_DIR})`))
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
@@ -89,7 +98,20 @@ export class Session {
   }
 
   async client(): Promise<RestClient> {
-    return new RestClient(await this.#servers(), this.options.timeout * 1_000);
+    const servers = await this.#servers();
+    return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers));
+  }
+
+  /** The key of the local cluster goes to its own coordinators only, wherever the command was told to go. */
+  async #apiKey(servers: readonly string[]): Promise<string | undefined> {
+    const { apiKeyFile } = this.options;
+    if (apiKeyFile !== undefined) return readKeyFile(path.resolve(this.io.cwd, apiKeyFile));
+    const given = this.io.env['DISTRIC_API_KEY'] ?? '';
+    if (given !== '') return checkedKey(given.trim(), 'DISTRIC_API_KEY');
+    const dataDir = this.dataDir();
+    if (dataDir === undefined || !hasClusterFile(dataDir)) return undefined;
+    const local = localServers(await readClusterFile(dataDir));
+    return servers.every((server) => local.includes(server)) ? localAdminKey(dataDir) : undefined;
   }
 
   async #servers(): Promise<string[]> {
@@ -97,12 +119,15 @@ export class Session {
     if (given.length > 0) return given.map(baseUrl);
     const dataDir = this.dataDir();
     if (dataDir !== undefined && hasClusterFile(dataDir)) {
-      const { nodes } = await readClusterFile(dataDir);
-      return nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+      return localServers(await readClusterFile(dataDir));
     }
     const ways = 'start one here with `distric up`, or give --server http://host:port or DISTRIC_SERVER';
     throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
   }
+}
+
+function localServers({ nodes }: ClusterFile): string[] {
+  return nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
 }
 
 /** `host:port` and `http://host:port/` are the same server. */

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { RestClient } from '../client.ts';
 import { findPluginDirs, loadDocuments } from '../documents.ts';
 import type { LoadedDocuments } from '../documents.ts';
 import { CliError, EXIT } from '../exit-code.ts';
@@ -83,7 +82,7 @@ function report(session: Session, cluster: LocalCluster): string {
 
 async function applyAll(session: Session, cluster: LocalCluster, documents: LoadedDocuments): Promise<void> {
   for (const warning of documents.warnings) session.note(`warning: ${warning}`);
-  const client = new RestClient(cluster.servers, session.options.timeout * 1_000);
+  const client = cluster.client(session.options.timeout * 1_000);
   // With -o json the cluster is the output; the changes are remarks then.
   const tell = (line: string): void => {
     if (session.options.output === 'table') session.io.stdout.write(`${line}\n`);
