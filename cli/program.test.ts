@@ -38,6 +38,8 @@ describe('distric', () => {
       ['send'],
       ['logs'],
       ['version'],
+      ['net', 'ping'],
+      ['net', 'interfaces'],
       ...['list', 'get', 'delete', 'reload'].map((name) => ['rules', name]),
       ...['list', 'get', 'delete'].map((name) => ['definitions', name]),
       ...['list', 'get', 'cancel'].map((name) => ['instances', name]),

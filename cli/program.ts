@@ -5,6 +5,7 @@ import { addDown } from './commands/down.ts';
 import { addInstances } from './commands/instances.ts';
 import { addLogs } from './commands/logs.ts';
 import { addMessages } from './commands/messages.ts';
+import { addNet } from './commands/net.ts';
 import { addRules } from './commands/rules.ts';
 import { addSend } from './commands/send.ts';
 import { addStatus } from './commands/status.ts';
@@ -29,6 +30,7 @@ const COMMANDS: readonly AddCommand[] = [
   addInstances,
   addMessages,
   addLogs,
+  addNet,
   addVersion,
 ];
 

@@ -1,5 +1,5 @@
 /**
- * Payloads of one connection, packed where that pays (docs/decisions: compression between nodes).
+ * Payloads of one connection, packed where that pays (docs/decisions/0005-compression-is-off-by-default.md).
  *
  * 1. What is unpacked is never over the frame limit, nor is the memory it takes: both bounds are given to zlib.
  * 2. A payload goes out packed only if that saves an eighth of it; while it does not, most are not even tried.
