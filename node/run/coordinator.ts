@@ -20,6 +20,7 @@ import type { CoordinatorMetrics } from '../metrics.ts';
 import { Coordinator, type CoordinatorConfig } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
 import { loadAdminKey } from './admin-key.ts';
+import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
 import { readClocks, Turns } from './turns.ts';
 
@@ -55,6 +56,7 @@ export class CoordinatorProcess {
   readonly #logStore: LogStore;
   readonly #stateStore: StateStore;
   readonly #net: PeerNet;
+  readonly #clients: ClientPort;
   readonly #api: ApiServer;
   readonly #ingress: Ingress;
   readonly #coordinator: Coordinator;
@@ -72,6 +74,7 @@ export class CoordinatorProcess {
     this.#parts = parts;
     this.#logStore = logStore;
     this.#stateStore = stateStore;
+    this.#clients = this.#clientPort();
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
       host: nodeHost,
@@ -80,6 +83,7 @@ export class CoordinatorProcess {
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
       compression: config.peer.compression,
+      clients: this.#clients.door,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
@@ -188,6 +192,7 @@ export class CoordinatorProcess {
       if (reply.kind === 'keys') this.#keyRing.setKeys(reply.keys);
       else this.#ingress.onReply(reply);
     }
+    this.#clients.turn();
     return more;
   }
 
@@ -237,6 +242,18 @@ export class CoordinatorProcess {
     };
   }
 
+  #clientPort(): ClientPort {
+    return new ClientPort({
+      config: this.#config,
+      gateway: this.#gateway(),
+      identify: (keyText, wallMs) => this.#keyRing.identify(keyText, wallMs),
+      authFailed: (reason) => this.#parts.accessMetrics.authFailed(reason),
+      metrics: this.#parts.netMetrics,
+      log: this.#parts.logging.component('clients'),
+      leaderId: () => this.#coordinator.leaderId,
+    });
+  }
+
   // ---- health and end ------------------------------------------------------------------------------------------------
 
   /** Ready once it has joined; from then on it stays ready: without a leader it answers 503 and serves stale reads. */
@@ -255,7 +272,7 @@ export class CoordinatorProcess {
 
   /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
   async stop(): Promise<void> {
-    await this.#api.close();
+    await Promise.all([this.#api.close(), this.#clients.drain()]);
     clearInterval(this.#touchTimer);
     this.#ingress.close();
     await this.#commitState();

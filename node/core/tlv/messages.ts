@@ -185,6 +185,10 @@ export const ClientAdmin = struct('ClientAdmin', { command: text(1) });
 /** `result`: the JSON answer as REST gives it. */
 export const ClientResult = struct('ClientResult', { result: bytes(1), appliedIndex: optional(u64(2)) });
 
+const CoordinatorAddress = struct('CoordinatorAddress', { id: text(1), address: text(2) });
+/** Told to a client when it comes, and whenever the leader changes; `leaderId` is empty while none is known. */
+export const ClusterView = struct('ClusterView', { leaderId: text(1), coordinators: list(2, CoordinatorAddress) });
+
 // ---- the table ---------------------------------------------------------------------------------------------------
 
 export type Lane = 'control' | 'bulk';
@@ -234,6 +238,7 @@ export const MESSAGES = {
   CLIENT_QUERY: bulk(0x4003, ClientQuery),
   CLIENT_ADMIN: bulk(0x4004, ClientAdmin),
   CLIENT_RESULT: bulk(0x4005, ClientResult),
+  CLUSTER_VIEW: bulk(0x4006, ClusterView),
 } as const;
 
 export type MessageKind = keyof typeof MESSAGES;

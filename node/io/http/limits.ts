@@ -1,3 +1,5 @@
+import { KEPT_HEADER_BYTES_MAX, KEPT_HEADERS_MAX } from '../../../api/kept-headers.ts';
+
 /** Every bound of the REST server in one place; the configuration may lower or raise the first three. */
 export interface ApiLimits {
   /** One message, bytes of JSON text. */
@@ -26,8 +28,8 @@ export const API_LIMITS: ApiLimits = {
   heldBytesMax: 256 * 1024 * 1024,
   heldRequestsMax: 16_384,
   connectionsMax: 4_096,
-  keptHeadersMax: 32,
-  keptHeaderBytesMax: 4 * 1024,
+  keptHeadersMax: KEPT_HEADERS_MAX,
+  keptHeaderBytesMax: KEPT_HEADER_BYTES_MAX,
 };
 
 export interface ApiTimeouts {

@@ -8,7 +8,7 @@ import { FlushQueue } from './flush-queue.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { RoundTrips } from './round-trips.ts';
-import { RpcClient } from './rpc-client.ts';
+import { RpcClient, type RpcClientHooks } from './rpc-client.ts';
 import { tcpTransport, type Transport } from './transport.ts';
 
 export interface CallerNetOptions {
@@ -58,20 +58,21 @@ export class CallerNet {
   }
 
   /** Starts to connect to `host:port`; see `opened` of the result. Throws INVALID_REQUEST for what is no address. */
-  dial(address: string, closed: (client: RpcClient, reason: string) => void = () => undefined): RpcClient {
+  dial(address: string, hooks: Partial<RpcClientHooks> = {}): RpcClient {
     const { transport } = this.#context;
     const { name, clusterName, authorization, callLimits } = this.#options;
     const parsed = parseAddress(address);
-    const hooks = {
-      closed: (client: RpcClient, reason: string) => {
+    const ours: RpcClientHooks = {
+      closed: (client, reason) => {
         this.#clients.delete(client);
-        closed(client, reason);
+        hooks.closed?.(client, reason);
       },
+      told: (client, message) => hooks.told?.(client, message),
     };
     const limits = { ...CALL_LIMITS, ...callLimits };
     const client = new RpcClient(
       this.#context,
-      hooks,
+      ours,
       (owner) => {
         const socket = transport.connect(parsed);
         return new Connection(this.#context, owner, socket, formatAddress(parsed.host, parsed.port), true);

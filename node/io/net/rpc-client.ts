@@ -32,6 +32,8 @@ interface Waiting {
 export interface RpcClientHooks {
   /** Exactly once, after `opened` was settled. */
   closed(client: RpcClient, reason: string): void;
+  /** What the other end says of its own accord. */
+  told(client: RpcClient, message: Message): void;
 }
 
 /**
@@ -131,6 +133,11 @@ export class RpcClient implements ConnectionOwner {
   }
 
   hello(connection: Connection, hello: HelloBody): void {
+    const { identity } = connection;
+    if (identity !== undefined && (identity.role !== hello.role || identity.name !== hello.nodeId)) {
+      connection.goAway('certificate_of_another_node');
+      return;
+    }
     this.#hello = hello;
     connection.hold('bulk');
     connection.release();
@@ -144,7 +151,7 @@ export class RpcClient implements ConnectionOwner {
         this.#resolveOpened(this.#hello);
       }
       this.#pump();
-    } else if ((frame.flags & FRAME_FLAGS.response) === 0) this.#context.metrics.tcpError('unknown_message');
+    } else if ((frame.flags & FRAME_FLAGS.response) === 0) this.#hooks.told(this, message);
     else if (frame.messageId === 0 && message.kind === 'RPC_ERROR') this.#refusal = errorOfBody(message.body);
     else this.#answered(connection, message, frame);
   }

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import type { Identity } from '../../../api/identity.ts';
 import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
 import type { Host } from '../../../base/host.ts';
@@ -17,12 +18,12 @@ export type CallAnswer = { message: Message } | { error: DistricError };
 export interface IncomingCall {
   readonly message: Message;
   readonly traceparent: string | undefined;
-  done(answer: CallAnswer): void;
+  readonly done: (answer: CallAnswer) => void;
 }
 
 /** Who answers. `S` is what it knows of a caller. */
 export interface CallDesk<S> {
-  open(hello: HelloBody, address: string): { session: S } | { error: DistricError };
+  open(hello: HelloBody, identity: Identity | undefined): { session: S } | { error: DistricError };
   call(session: S, call: IncomingCall): void;
   closed(session: S): void;
 }
@@ -54,9 +55,11 @@ export interface RpcServerOptions<S> {
   metrics: NetMetrics;
   log: NetLog;
   limits?: Partial<RpcServerLimits>;
+  /** Told to each caller at first; what it says later goes by `broadcast`. */
+  greeting?: () => Message;
 }
 
-interface Shared<S> extends Required<Omit<RpcServerOptions<S>, 'limits'>> {
+interface Shared<S> extends Omit<RpcServerOptions<S>, 'limits'> {
   readonly limits: RpcServerLimits;
   readonly callers: Set<Caller<S>>;
   heldBytes: number;
@@ -79,12 +82,12 @@ export class RpcServer<S> {
 
   /** A connection whose HELLO came and was answered: admits it, or tells it why not and closes it. */
   accept(connection: Connection, hello: HelloBody): void {
-    const { desk, limits, callers, draining, metrics, log } = this.#shared;
+    const { desk, limits, callers, draining, metrics, log, greeting } = this.#shared;
     const opened = draining
       ? { error: new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one') }
       : callers.size >= limits.callersMax
         ? { error: new DistricError('QUEUE_FULL', 'this node has as many clients as it takes') }
-        : desk.open(hello, connection.address);
+        : desk.open(hello, connection.identity);
     if ('error' in opened) {
       const { code, message } = opened.error;
       metrics.tcpError('refused');
@@ -99,7 +102,13 @@ export class RpcServer<S> {
     connection.owner = caller;
     connection.hold('bulk');
     connection.release();
+    if (greeting !== undefined) connection.send(greeting());
     connection.send({ kind: 'CREDIT', body: limits.credit });
+  }
+
+  /** Tells every caller, one way. */
+  broadcast(message: Message): void {
+    for (const caller of this.#shared.callers) caller.tell(message);
   }
 
   /** Takes no new callers and calls; resolves when all that is held is answered, or after `drainMsMax`. */
@@ -140,6 +149,10 @@ class Caller<S> implements ConnectionOwner {
     this.#leaving = true;
     this.#connection.send({ kind: 'GOAWAY', body: { reason: 'shutting_down' } });
     this.#endIfIdle();
+  }
+
+  tell(message: Message): void {
+    this.#connection.send(message);
   }
 
   hello(): void {
