@@ -31,6 +31,9 @@ export interface NetContext {
   readonly connections: Set<Connection>;
 }
 
+/** The reason of a connection that the other end ended in order, after all that it had to say. */
+export const CLOSED_BY_PEER = 'closed_by_peer';
+
 /** Who a connection reports to. */
 export interface ConnectionOwner {
   hello(connection: Connection, hello: HelloBody): void;
@@ -59,7 +62,7 @@ export class Connection {
   #agreement: Agreement = NO_AGREEMENT;
   #peerId = '';
   #counted = false;
-  #reason = 'closed_by_peer';
+  #reason = CLOSED_BY_PEER;
   /** Sweeps, not clock time: a process that was paused finds one sweep late, not all its peers dead. */
   #stateSweeps = 0;
   #silentSweeps = 0;
@@ -185,6 +188,12 @@ export class Connection {
     }
     this.send({ kind: 'GOAWAY', body: { reason } });
     this.end(reason);
+  }
+
+  /** Says that nothing more will be sent; what the other end sends until it ends the connection is still taken. */
+  sayGoAway(reason: string): void {
+    this.send({ kind: 'GOAWAY', body: { reason } });
+    this.flush();
   }
 
   /** Tells the log, the metrics and the other end why it is not let in, and no more. */

@@ -3,8 +3,11 @@ import type { HelloBody } from './hello.ts';
 /** Protocol versions this build speaks. HELLO itself stays as it is in version 1, so that any two ends can say so. */
 export const VERSIONS = { min: 1, max: 1 } as const;
 
-/** Offered by both ends or not used. Names are never given another meaning. */
-export const FEATURES = { ping: 'ping', zstd: 'zstd', deflate: 'deflate-raw' } as const;
+/**
+ * Offered by both ends or not used. Names are never given another meaning. `renewal` is said by who dials only: this
+ * link is to take the place of the one that is there, which will hand over to it.
+ */
+export const FEATURES = { ping: 'ping', zstd: 'zstd', deflate: 'deflate-raw', renewal: 'renewal' } as const;
 
 export type CompressionMode = 'off' | 'on';
 export type Compression = 'zstd' | 'deflate-raw';

@@ -22,6 +22,11 @@ export interface NetLimits {
   redialMsMax: number;
   /** A link that lived so long makes the next delay the first one again. */
   redialResetMs: number;
+  /**
+   * A link so old is renewed by the end that dialed it, up to a quarter sooner at random; an accepted link that was not
+   * renewed in half as long again is closed. 0: links may grow as old as they get.
+   */
+  linkAgeMsMax: number;
   /** What a closing connection may take to hand over what it has queued. */
   drainMsMax: number;
   /** Resolution of all time-outs above but the redial delays. */
@@ -41,6 +46,7 @@ export const NET_LIMITS: NetLimits = {
   redialMsMin: 100,
   redialMsMax: 5_000,
   redialResetMs: 5_000,
+  linkAgeMsMax: 0,
   drainMsMax: 2_000,
   sweepMs: 250,
 };

@@ -1,11 +1,12 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { type Address } from '../../../base/address.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
-import type { Message } from '../../core/tlv/messages.ts';
+import type { Lane, Message } from '../../core/tlv/messages.ts';
 import { Connection, type ConnectionOwner, type NetContext } from './connection.ts';
 import { Dialer } from './dialer.ts';
-import { offeredFeatures, type CompressionMode } from './features.ts';
+import { FEATURES, offeredFeatures, type CompressionMode } from './features.ts';
 import { FlushQueue } from './flush-queue.ts';
 import {
   certified,
@@ -106,6 +107,7 @@ export class PeerNet {
     };
     this.#sweepTimer = setInterval(() => {
       for (const connection of this.#context.connections) connection.sweep();
+      this.#endOldLinks();
     }, limits.sweepMs);
     this.#sweepTimer.unref();
   }
@@ -153,6 +155,11 @@ export class PeerNet {
     const { self, coordinatorIds } = this.#options;
     const expectations = { nodeId: expectedNodeId, coordinatorIds };
     this.#dialers.set(address, new Dialer(this.#context, self, address, expectations, this.#linkOwner));
+  }
+
+  /** Renews every link that this end dialed, so that its certificates are those of now. No message is lost by it. */
+  renew(): void {
+    for (const dialer of this.#dialers.values()) dialer.renew();
   }
 
   undial(address: string): void {
@@ -222,19 +229,34 @@ export class PeerNet {
       this.#refuse(connection, hello, refusal ?? 'bad_hello');
       return;
     }
-    let link = this.#accepted.get(hello.nodeId);
-    if (link?.has(hello.lane) === true) {
-      // The node dials anew, so what is here is a half-open rest of before.
-      link.leave('replaced');
-      link = undefined;
-    }
-    if (link === undefined) {
-      link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax);
-      this.#accepted.set(hello.nodeId, link);
-    }
+    const link = this.#linkFor(hello.nodeId, hello.lane, hello.features.includes(FEATURES.renewal));
     link.add(hello.lane, connection);
     connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
     link.admit(connection, hello, connection.address);
+  }
+
+  /** The link of an accepted connection: the one that lacks this lane, or a new one. */
+  #linkFor(nodeId: string, lane: Lane, isRenewal: boolean): Link {
+    const there = this.#accepted.get(nodeId);
+    if (there?.has(lane) === false) return there;
+    const inUse = there?.predecessor ?? there;
+    const predecessor = isRenewal && inUse?.usable === true ? inUse : undefined;
+    // The node dials anew, so what is here is a half-open rest of before, but for the link that is to hand over.
+    if (there !== undefined && there !== predecessor) there.leave('replaced');
+    if (inUse !== undefined && inUse !== predecessor) inUse.leave('replaced');
+    const link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax, predecessor);
+    this.#accepted.set(nodeId, link);
+    return link;
+  }
+
+  /** Who dialed such a link should have renewed it; whoever does not gets no longer life by it. */
+  #endOldLinks(): void {
+    const { linkAgeMsMax } = this.#context.limits;
+    if (linkAgeMsMax === 0) return;
+    const nowMs = performance.now();
+    for (const link of [...this.#accepted.values()]) {
+      if (link.ageMs(nowMs) > linkAgeMsMax * 1.5) link.leave('too_old');
+    }
   }
 
   #refuse(connection: Connection, { nodeId, role, clusterName }: HelloBody, reason: Refusal): void {
@@ -256,7 +278,10 @@ export class PeerNet {
   #linkDown(link: Link, reason: string, wasUp: boolean): void {
     const peer = link.peer;
     if (peer === undefined) return;
-    if (this.#accepted.get(peer.nodeId) === link) this.#accepted.delete(peer.nodeId);
+    if (this.#accepted.get(peer.nodeId) === link) {
+      if (link.predecessor?.usable === true) this.#accepted.set(peer.nodeId, link.predecessor);
+      else this.#accepted.delete(peer.nodeId);
+    }
     if (!wasUp) return;
     this.#context.log.debug({ nodeId: peer.nodeId, address: peer.address, reason }, 'link down');
     const links = this.#links.get(peer.nodeId) ?? [];
@@ -266,9 +291,13 @@ export class PeerNet {
       this.#links.delete(peer.nodeId);
       this.#context.roundTrips.forget(peer.nodeId);
     }
-    if (index > 0) return;
-    this.#options.onPeerDown(peer, reason);
-    const next = links[0]?.peer;
-    if (next !== undefined) this.#options.onPeerUp(next);
+    const successor = links.find((one) => one.predecessor === link);
+    const goesOn = successor !== undefined && link.handedOver;
+    if (index === 0 && !goesOn) {
+      this.#options.onPeerDown(peer, reason);
+      const next = links[0]?.peer;
+      if (next !== undefined) this.#options.onPeerUp(next);
+    }
+    successor?.proceed();
   }
 }
