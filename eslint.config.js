@@ -129,7 +129,8 @@ export default defineConfig(
         {
           patterns: [
             {
-              regex: '^\\.\\./(.*/)?(node/(?!core/tlv/|io/(host|cipher)\\.ts)|operator/)',
+              regex:
+                '^\\.\\./(.*/)?(node/(?!core/(tlv|rpc)/|core/state/query\\.ts|io/net/|io/(host|cipher)\\.ts)|operator/)',
               message: 'The client speaks the protocol and takes nothing else of a node.',
             },
           ],

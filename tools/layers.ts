@@ -64,7 +64,20 @@ const ROOMS: readonly Room[] = [
   // The simulator stands in for every driver; only the host, which does no I/O, is the real one.
   { prefix: 'node/sim/', mayImport: [...PURE_NODE, NATIVE_HOST] },
   // It speaks the protocol, with Node's own text coding and cipher behind it.
-  { prefix: 'client/', mayImport: ['base/', 'api/', 'node/core/tlv/', NATIVE_HOST, NATIVE_CIPHER] },
+  {
+    // The asking side of the protocol is the same on both ends: calls, connections and TLS are shared with the nodes.
+    prefix: 'client/',
+    mayImport: [
+      'base/',
+      'api/',
+      'node/core/tlv/',
+      'node/core/rpc/',
+      'node/core/state/query.ts',
+      'node/io/net/',
+      NATIVE_HOST,
+      NATIVE_CIPHER,
+    ],
+  },
   { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/', 'pki/'] },
   { prefix: 'operator/plan/', mayImport: ['base/', 'api/'], packages: [] },
   { prefix: 'operator/', mayImport: ['base/', 'api/', 'client/'] },
