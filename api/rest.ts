@@ -153,6 +153,9 @@ export type InstanceList = Static<typeof InstanceListSchema>;
 
 export const ClusterStatusSchema = Type.Object({
   cluster: text,
+  cluster_id: text,
+  /** The coordinator that answers: terms, indexes and connections are as it sees them. */
+  answered_by: text,
   leader: Type.Union([text, Type.Null()]),
   term: count,
   commit_index: count,

@@ -51,7 +51,7 @@ function others(name: string): string[] {
 
 interface Fault {
   name: string;
-  begin: (leader: string) => Promise<void>;
+  begin: (leader: string) => void | Promise<void>;
 }
 
 /** Both ways: the host hears nobody, and since TCP needs answers nobody hears it for long. */
@@ -62,23 +62,21 @@ function isolate(name: string): void {
 const FAULTS: readonly Fault[] = [
   {
     name: '20 % of packets lost at every host',
-    begin: async () => {
+    begin: () => {
       for (const name of cluster.lab.hosts.keys()) cluster.lab.lose(name, 0.2);
-      return Promise.resolve();
     },
   },
   {
     name: 'the leader hears one follower no more, one way',
-    begin: async (leading) => {
+    begin: (leading) => {
       const [follower = ''] = others(leading);
       cluster.lab.deafen(leading, follower);
     },
   },
   {
     name: 'the leader is cut off from everybody',
-    begin: async (leading) => {
+    begin: (leading) => {
       isolate(leading);
-      return Promise.resolve();
     },
   },
   {
@@ -95,16 +93,14 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: 'the leader has 256 kbit/s left',
-    begin: async (leading) => {
+    begin: (leading) => {
       cluster.lab.throttle(leading, 256);
-      return Promise.resolve();
     },
   },
   {
     name: 'up to 150 ms of delay between coordinators, for each piece anew',
-    begin: async () => {
+    begin: () => {
       for (const relay of cluster.relays) relay.delayMsMax = 150;
-      return Promise.resolve();
     },
   },
   {
