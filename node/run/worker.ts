@@ -48,6 +48,7 @@ export class WorkerProcess {
       onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId }),
+      compression: config.peer.compression,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });

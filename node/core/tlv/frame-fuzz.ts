@@ -12,7 +12,7 @@ import type { Host } from '../../../base/host.ts';
 import { Random } from '../../../base/random.ts';
 import { encodeFrame, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader } from './frame.ts';
 import { decodeMessage, encodeMessage, MESSAGES, type Message, type MessageKind } from './messages.ts';
-import { MalformedError, type Struct } from './struct.ts';
+import { MalformedError } from './struct.ts';
 import { randomSample } from './struct-samples.ts';
 import { putU32 } from './wire.ts';
 

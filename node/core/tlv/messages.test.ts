@@ -5,7 +5,6 @@ import { Random } from '../../../base/random.ts';
 import { nodeHost } from '../../io/host.ts';
 import { decodeFrame, encodeFrame, FrameReader, type Frame } from './frame.ts';
 import { decodeMessage, encodeMessage, MESSAGES, type Message, type MessageKind } from './messages.ts';
-import type { Struct } from './struct.ts';
 import { randomSample } from './struct-samples.ts';
 import { missingVectors, toJson, type Vector } from './vectors.ts';
 
