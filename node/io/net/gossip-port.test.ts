@@ -128,6 +128,7 @@ describe('GossipPort', () => {
     const after = await probe(file);
     after.socket.send(node.address, frame({ kind: 'PING', body: { sequence: 3 } }));
     await after.until(() => after.seen.includes(ack(3)));
+    expect([before.seen, after.seen]).toEqual([[ack(1), ack(2)], [ack(3)]]);
   });
 
   it('does not start with a key file that is missing or wrong', async () => {
