@@ -53,9 +53,10 @@ export const digest: Digest = {
   equal: (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b)),
 };
 
+/** They go into a header, too: ASCII, without quotes. */
 const REASONS: Readonly<Record<AuthFailure, string>> = {
-  missing: 'this cluster wants a key: send Authorization: Bearer dk_…',
-  malformed: 'the Authorization header must be: Bearer dk_…',
+  missing: 'this cluster wants a key: send Authorization: Bearer dk_ID_SECRET',
+  malformed: 'the Authorization header must be: Bearer dk_ID_SECRET',
   unknown: 'the key is not known here',
   expired: 'the key, or this secret of it, has expired',
   revoked: 'the key is revoked',
