@@ -1,8 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addAudit } from './commands/audit.ts';
 import { addDefinitions } from './commands/definitions.ts';
 import { addDown } from './commands/down.ts';
 import { addInstances } from './commands/instances.ts';
+import { addKeys } from './commands/keys.ts';
 import { addLogs } from './commands/logs.ts';
 import { addMessages } from './commands/messages.ts';
 import { addNet } from './commands/net.ts';
@@ -29,6 +31,8 @@ const COMMANDS: readonly AddCommand[] = [
   addDefinitions,
   addInstances,
   addMessages,
+  addKeys,
+  addAudit,
   addLogs,
   addNet,
   addVersion,
