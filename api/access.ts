@@ -57,6 +57,14 @@ const ROUTE_PERMISSIONS: Readonly<Record<string, Permission>> = {
   'GET /audit': 'administer',
 };
 
+/** Open to everybody: what they ask for is in their body. */
+const OPEN_ROUTES: ReadonlySet<string> = new Set(['POST /join', 'GET /join/authorities']);
+
+export function isOpenRoute(method: string, path: string): boolean {
+  const key = `${method === 'HEAD' ? 'GET' : method} ${path.slice(API_BASE.length)}`;
+  return path.startsWith(`${API_BASE}/`) && OPEN_ROUTES.has(key);
+}
+
 /** Every `METHOD path` of the table. */
 export const GUARDED_ROUTES: readonly string[] = Object.keys(ROUTE_PERMISSIONS);
 
@@ -90,6 +98,9 @@ export interface Actor {
 
 /** Everybody, while `auth.mode` is `disabled`. */
 export const ANONYMOUS: Actor = { kind: 'anonymous', id: '', name: '', role: 'admin' };
+
+/** Whoever uses an open route: as such it may do nothing else. */
+export const STRANGER: Actor = { kind: 'anonymous', id: '', name: '', role: 'read-only' };
 
 // ---- keys as text ----------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,73 @@ const Coordinator = Type.Object(
   strict,
 );
 
+const DAY_MS = 86_400_000;
+
+const Tls = Type.Object(
+  {
+    mode: Type.Enum(['disabled', 'required'], {
+      default: 'disabled',
+      description:
+        'Whether nodes talk by mutual TLS 1.3, each with a certificate that names its cluster, role and node id ' +
+        '(docs/security.md). The same on all nodes of the cluster.',
+    }),
+    certificateFile: Type.String({
+      default: '',
+      description: "The node's certificate, PEM, with its chain if there is one; empty: `tls/node.crt` in `dataDir`.",
+    }),
+    keyFile: Type.String({
+      default: '',
+      description:
+        'The private key of the certificate, PEM, readable by the node alone; empty: `tls/node.key` in `dataDir`.',
+    }),
+    caFile: Type.String({
+      default: '',
+      description:
+        'The certificates of the authorities that this node trusts, PEM, several while one follows another; ' +
+        'empty: `tls/ca.crt` in `dataDir`.',
+    }),
+    reloadIntervalMs: count(
+      100,
+      3_600_000,
+      5_000,
+      'How often these files are looked at, in milliseconds; a change is taken over without dropping a connection. SIGHUP looks at once.',
+    ),
+    connectionAgeMaxMs: count(
+      1_000,
+      7 * DAY_MS,
+      DAY_MS,
+      'A connection between nodes so old is replaced by a new one, without losing a message, in milliseconds.',
+    ),
+    caKeyFile: Type.String({
+      default: '',
+      description:
+        "The private key of the authority, PEM: with it and `tls.joinSecretFile` a coordinator signs the certificates of nodes that join by a token. Empty: it doesn't.",
+    }),
+    joinSecretFile: Type.String({
+      default: '',
+      description:
+        'The secret that join tokens are made and checked with; the same on all coordinators that let nodes join.',
+    }),
+    joinedCertificateDays: count(1, 3_650, 90, 'How long the certificate of a node that joined is valid, in days.'),
+    join: Type.Object(
+      {
+        token: Type.String({
+          default: '',
+          description:
+            'Join token, for a node that has no certificate yet: it gets one from the coordinator at `tls.join.address` and ' +
+            'keeps it in the files above. Ignored by a node that has one.',
+        }),
+        address: Type.String({
+          default: '',
+          description: 'REST address, `host:port`, of the coordinator that is asked to let this node join.',
+        }),
+      },
+      strict,
+    ),
+  },
+  strict,
+);
+
 export const NODE_CONFIG_SCHEMA = Type.Object(
   {
     nodeId: name('Name of this node, unique in the cluster and kept for the life of its data directory. Required.'),
@@ -135,7 +202,15 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
       },
       strict,
     ),
-    http: listener(8080, 'the REST interface (coordinators)', {}),
+    http: listener(8080, 'the REST interface (coordinators)', {
+      tls: Type.Enum(['auto', 'disabled', 'server', 'mutual'], {
+        default: 'auto',
+        description:
+          'Whether REST speaks HTTPS, with the certificate of the `tls` section: `server` lets everybody connect and asks ' +
+          'for a client certificate without insisting on one, `mutual` insists; `auto` is `server` when `tls.mode` is ' +
+          '`required`, else `disabled`.',
+      }),
+    }),
     metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)', {}),
     insecureAllowPublicListen: Type.Boolean({
       default: false,
@@ -143,6 +218,7 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         'Lets the node listen on addresses other than loopback without TLS or with `auth.mode: disabled`: ' +
         'only on a network where every host is trusted.',
     }),
+    tls: Tls,
     auth: Type.Object(
       {
         mode: Type.Enum(['disabled', 'required'], {

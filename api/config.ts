@@ -18,6 +18,7 @@ import {
   type SettingSchema,
 } from './config-schema.ts';
 import { checkGossip } from './gossip.ts';
+import { checkTls, httpTls } from './tls.ts';
 
 export type { NodeConfig } from './config-schema.ts';
 
@@ -30,7 +31,15 @@ export interface ConfigSources {
 }
 
 /** DISTRIC_ variables that other parts of the program read. */
-const OTHER_VARIABLES = new Set(['DISTRIC_CONFIG', 'DISTRIC_SERVER', 'DISTRIC_API_KEY', 'DISTRIC_HTTP_ALLOW']);
+const OTHER_VARIABLES = new Set([
+  'DISTRIC_CONFIG',
+  'DISTRIC_SERVER',
+  'DISTRIC_API_KEY',
+  'DISTRIC_HTTP_ALLOW',
+  'DISTRIC_CA',
+  'DISTRIC_CERT',
+  'DISTRIC_KEY',
+]);
 
 /** Kubernetes adds these for a Service whose name starts with `distric`; they are no settings. */
 const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)/;
@@ -225,6 +234,7 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   checkCoordinators(config, refuse);
   checkListeners(config, refuse);
   checkGossip(config, refuse);
+  checkTls(config, refuse);
   if (config.limits.itemBytesMax > config.limits.requestBytesMax) {
     refuse(
       'limits.itemBytesMax',
@@ -265,21 +275,24 @@ function hasPort(address: string): boolean {
   return port >= 1 && port <= 65_535;
 }
 
-/** What this node lacks to listen beyond loopback: the one place where TLS and access are weighed together. */
-function missingForPublicListen(config: NodeConfig & { tls?: { mode: string } }): string[] {
+/** What a listener of this node lacks beyond loopback: the one place where TLS and access are weighed together. */
+function missingForPublicListen(config: NodeConfig, section: 'peer' | 'http' | 'metrics'): string[] {
   if (config.insecureAllowPublicListen) return [];
   const missing: string[] = [];
-  if ((config.tls?.mode ?? 'disabled') === 'disabled') missing.push('TLS (tls.mode)');
+  if (config.tls.mode === 'disabled') missing.push('TLS (tls.mode)');
+  else if (section === 'http' && config.role === 'coordinator' && httpTls(config) === 'disabled') {
+    missing.push('TLS (http.tls)');
+  }
   // Workers serve no REST: only certificates let anybody in there.
   if (config.role === 'coordinator' && config.auth.mode !== 'required') missing.push('auth.mode: required');
   return missing;
 }
 
 function checkListeners(config: NodeConfig, refuse: (field: string, reason: string) => void): void {
-  const missing = missingForPublicListen(config);
   const taken = new Map<number, string>();
   for (const section of ['peer', 'http', 'metrics'] as const) {
     const { host, port } = config[section];
+    const missing = missingForPublicListen(config, section);
     if (missing.length > 0 && !isLoopback(host)) {
       refuse(
         `${section}.host`,

@@ -35,8 +35,8 @@ describe('join tokens', () => {
     const forged = `${Buffer.from(promoted).toString('base64url')}.${rest}`;
     const flipped = `${text}.${rest.startsWith('A') ? 'B' : 'A'}${rest.slice(1)}`;
     const others = readJoinSecret(newJoinSecret());
-    expect(codeOf(() => verifyJoinToken(others, token, 0))).toBe('UNAUTHORIZED');
-    for (const bad of [forged, flipped]) expect(codeOf(() => verifyJoinToken(secret, bad, 0))).toBe('UNAUTHORIZED');
+    expect(codeOf(() => verifyJoinToken(others, token, 0))).toBe('UNAUTHENTICATED');
+    for (const bad of [forged, flipped]) expect(codeOf(() => verifyJoinToken(secret, bad, 0))).toBe('UNAUTHENTICATED');
   });
 
   it.each(['', 'a.b', `a.${'b'.repeat(43)}`, `a.${'b'.repeat(43)}@sha256:${'g'.repeat(64)}`, 'x'.repeat(2_000)])(

@@ -46,7 +46,7 @@ export function authorityHashOf(token: string): string {
 }
 
 /**
- * What the token grants, if the secret signed it and it has not expired. Throws UNAUTHORIZED with the reason; that the
+ * What the token grants, if the secret signed it and it has not expired. Throws UNAUTHENTICATED with the reason; that the
  * signature is wrong is found out in constant time, and before anything in the token is looked at.
  */
 export function verifyJoinToken(secret: Uint8Array, token: string, nowMs: number): JoinGrant {
@@ -54,11 +54,11 @@ export function verifyJoinToken(secret: Uint8Array, token: string, nowMs: number
   const given = Buffer.from(signature, 'base64url');
   const wanted = signatureOf(secret, text);
   if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) {
-    throw new DistricError('UNAUTHORIZED', 'the join token was not made with the join secret of this cluster');
+    throw new DistricError('UNAUTHENTICATED', 'the join token was not made with the join secret of this cluster');
   }
   const grant = grantOf(text);
   if (grant.expiresMs > nowMs) return grant;
-  throw new DistricError('UNAUTHORIZED', `the join token expired at ${new Date(grant.expiresMs).toISOString()}`);
+  throw new DistricError('UNAUTHENTICATED', `the join token expired at ${new Date(grant.expiresMs).toISOString()}`);
 }
 
 function partsOf(token: string): { text: string; signature: string; hash: string } {
@@ -74,7 +74,7 @@ function signatureOf(secret: Uint8Array, text: string): Buffer {
 function grantOf(text: string): JoinGrant {
   const grant: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
   if (isGrant(grant)) return grant;
-  throw new DistricError('UNAUTHORIZED', 'the join token is of another version of this program');
+  throw new DistricError('UNAUTHENTICATED', 'the join token is of another version of this program');
 }
 
 function isGrant(value: unknown): value is JoinGrant {

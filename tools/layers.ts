@@ -54,7 +54,7 @@ const ROOMS: readonly Room[] = [
   { prefix: NATIVE_CIPHER, mayImport: ['node/core/tlv/datagram.ts'] },
   // Certificates are made by the command line and by coordinators that let nodes join, and read by both.
   { prefix: 'pki/', mayImport: ['base/', 'api/'] },
-  { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST, 'pki/'] },
+  { prefix: 'node/io/http/', mayImport: [...PURE_NODE, NATIVE_HOST], testsMayImport: ['pki/'] },
   { prefix: 'node/io/lmdb/', mayImport: [...PURE_NODE, NATIVE_HOST] },
   { prefix: 'node/io/net/', mayImport: [...PURE_NODE, NATIVE_HOST, NATIVE_CIPHER], testsMayImport: ['pki/'] },
   { prefix: 'node/io/telemetry/', mayImport: [...PURE_NODE, NATIVE_HOST] },

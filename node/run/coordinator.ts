@@ -22,6 +22,7 @@ import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
+import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
 /** Election and heartbeat timing; `fast` is the seed's. An election time-out is ten times a sound event-loop delay. */
@@ -41,6 +42,7 @@ export interface CoordinatorProcessParts {
   netMetrics: NetMetrics;
   nodeMetrics: NodeMetrics;
   health: HealthRegistry;
+  tls: NodeTls | undefined;
   /** A failed write or a broken invariant: the process must not go on. */
   onFatal: (error: unknown) => void;
 }
@@ -83,6 +85,8 @@ export class CoordinatorProcess {
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
       compression: config.peer.compression,
+      coordinatorIds: new Set(config.coordinators.map(({ id }) => id)),
+      ...parts.tls?.peerOptions,
       clients: this.#clients.door,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
@@ -109,25 +113,8 @@ export class CoordinatorProcess {
       clock: readClocks,
     });
     loadAdminKey(config.auth.adminKeyFile, this.#keyRing);
-    this.#api = new ApiServer({
-      gateway: this.#gateway(),
-      access: new AccessGuard({
-        mode: config.auth.mode,
-        clusterName: config.clusterName,
-        ring: this.#keyRing,
-        metrics: parts.accessMetrics,
-        requestsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
-      }),
-      host: config.http.host,
-      port: config.http.port,
-      limits: {
-        itemBytesMax: config.limits.itemBytesMax,
-        requestBytesMax: config.limits.requestBytesMax,
-        itemsMax: config.limits.requestItemsMax,
-      },
-      log: parts.logging.component('http'),
-      onBug: parts.onFatal,
-    });
+    this.#api = this.#openApi();
+    parts.tls?.follow(this.#net, this.#api);
     this.#turns = new Turns({
       turn: () => this.#turn(),
       tick: () => this.#inbox.push({ kind: 'tick' }),
@@ -159,6 +146,31 @@ export class CoordinatorProcess {
     const started = new CoordinatorProcess(config, parts, logStore, stateStore);
     const addresses = await started.#listen();
     return { process: started, addresses };
+  }
+
+  #openApi(): ApiServer {
+    const config = this.#config;
+    const parts = this.#parts;
+    return new ApiServer({
+      gateway: this.#gateway(),
+      access: new AccessGuard({
+        mode: config.auth.mode,
+        clusterName: config.clusterName,
+        ring: this.#keyRing,
+        metrics: parts.accessMetrics,
+        requestsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
+      }),
+      host: config.http.host,
+      port: config.http.port,
+      ...parts.tls?.apiOptions,
+      limits: {
+        itemBytesMax: config.limits.itemBytesMax,
+        requestBytesMax: config.limits.requestBytesMax,
+        itemsMax: config.limits.requestItemsMax,
+      },
+      log: parts.logging.component('http'),
+      onBug: parts.onFatal,
+    });
   }
 
   async #listen(): Promise<CoordinatorAddresses> {

@@ -13,6 +13,7 @@ import { ObservabilityServer } from '../io/telemetry/observability-server.ts';
 import { WorkerTelemetry } from '../io/telemetry/worker-telemetry.ts';
 import { CoordinatorProcess } from './coordinator.ts';
 import { openGossip } from './gossip.ts';
+import { NodeTls } from './node-tls.ts';
 import { WorkerProcess } from './worker.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -20,6 +21,8 @@ const { version } = createRequire(import.meta.url)('../../package.json') as { ve
 export interface RunningNode {
   /** Drains and leaves; resolves with the exit code. */
   stop(reason: string): Promise<number>;
+  /** Looks for new certificates now. */
+  reload(): void;
   /** Addresses as bound, by purpose. */
   addresses: Record<string, string>;
 }
@@ -52,7 +55,8 @@ export async function startNode(
   const addresses: Record<string, string> = { metrics: `${bound.host}:${String(bound.port)}` };
   const gossip = await openGossip(config, logging, new DatagramMetrics(nodeMetrics.registry));
   if (gossip !== undefined) addresses['gossip'] = formatAddress(gossip.address.host, gossip.address.port);
-  const parts = { logging, netMetrics, nodeMetrics, health, onFatal: fatal };
+  const tls = await NodeTls.open(config, { logging, nodeMetrics, health });
+  const parts = { logging, netMetrics, nodeMetrics, health, tls, onFatal: fatal };
   let stopRole: () => Promise<void>;
   if (role === 'coordinator') {
     const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
@@ -78,11 +82,12 @@ export async function startNode(
       code = 1;
     }
     await gossip?.close();
+    tls?.close();
     await observability.close();
     nodeMetrics.close();
     log.info({}, 'stopped');
     logging.flush();
     return code;
   };
-  return { stop, addresses };
+  return { stop, addresses, reload: () => tls?.look() };
 }

@@ -6,7 +6,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Actor, ANONYMOUS, mayDo, permissionOf, rolesWith } from '../../../api/access.ts';
+import { type Actor, ANONYMOUS, isOpenRoute, mayDo, permissionOf, rolesWith, STRANGER } from '../../../api/access.ts';
 import { identityOf } from '../../../api/identity.ts';
 import { isIpv6 } from '../../../base/address.ts';
 import { DistricError } from '../../../base/errors.ts';
@@ -97,6 +97,11 @@ export class AccessGuard {
   admit(request: FastifyRequest, reply: FastifyReply): DistricError | undefined {
     if (this.#options.mode === 'disabled') {
       request.actor = ANONYMOUS;
+      return undefined;
+    }
+    const { url } = request.routeOptions;
+    if (url !== undefined && isOpenRoute(request.method, url)) {
+      request.actor = STRANGER;
       return undefined;
     }
     const refusal = this.#check(request, reply);
