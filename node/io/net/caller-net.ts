@@ -8,6 +8,7 @@ import { FlushQueue } from './flush-queue.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { RoundTrips } from './round-trips.ts';
+import { Sweeper } from './sweeper.ts';
 import { RpcClient, type RpcClientHooks } from './rpc-client.ts';
 import { tcpTransport, type Transport } from './transport.ts';
 
@@ -33,7 +34,7 @@ export class CallerNet {
   readonly #options: CallerNetOptions;
   readonly #context: NetContext;
   readonly #clients = new Set<RpcClient>();
-  readonly #sweepTimer: NodeJS.Timeout;
+  readonly #sweeper: Sweeper;
 
   constructor(options: CallerNetOptions) {
     this.#options = options;
@@ -49,12 +50,10 @@ export class CallerNet {
       flushQueue: new FlushQueue(),
       connections: new Set(),
     };
-    this.#sweepTimer = setInterval(() => {
+    this.#sweeper = new Sweeper(this.#context.connections, this.#context.limits.sweepMs, () => {
       const nowMs = performance.now();
       for (const client of this.#clients) client.sweep(nowMs);
-      for (const connection of this.#context.connections) connection.sweep();
-    }, this.#context.limits.sweepMs);
-    this.#sweepTimer.unref();
+    });
   }
 
   /** Starts to connect to `host:port`; see `opened` of the result. Throws INVALID_REQUEST for what is no address. */
@@ -101,6 +100,6 @@ export class CallerNet {
     const connections = [...this.#context.connections];
     for (const connection of connections) connection.goAway('closed');
     await Promise.all(connections.map((connection) => connection.whenClosed()));
-    clearInterval(this.#sweepTimer);
+    this.#sweeper.stop();
   }
 }

@@ -45,11 +45,14 @@ export interface ConnectionOwner {
   closed(connection: Connection, reason: string): void;
 }
 
+let lastNumber = 0;
+
 /**
  * One socket: frames in and out, HELLO first, time-outs, and a bounded send buffer.
  * connecting -> greeting (no HELLO yet) -> open -> closing (hands over what is queued) -> closed.
  */
 export class Connection {
+  readonly number = ++lastNumber;
   owner: ConnectionOwner;
   readonly address: string;
   readonly #context: NetContext;

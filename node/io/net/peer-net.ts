@@ -22,6 +22,7 @@ import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { RoundTrips } from './round-trips.ts';
+import { Sweeper } from './sweeper.ts';
 import { addressOf, tcpTransport, type Transport } from './transport.ts';
 
 export interface PeerNetOptions {
@@ -64,7 +65,7 @@ export class PeerNet {
   readonly #links = new Map<string, Link[]>();
   readonly #linkOwner: LinkOwner;
   readonly #greeter: ConnectionOwner;
-  readonly #sweepTimer: NodeJS.Timeout;
+  readonly #sweeper: Sweeper;
   #server: Server | undefined;
   #closing = false;
 
@@ -105,11 +106,7 @@ export class PeerNet {
       },
       closed: () => undefined,
     };
-    this.#sweepTimer = setInterval(() => {
-      for (const connection of this.#context.connections) connection.sweep();
-      this.#endOldLinks();
-    }, limits.sweepMs);
-    this.#sweepTimer.unref();
+    this.#sweeper = new Sweeper(this.#context.connections, limits.sweepMs, () => this.#endOldLinks());
   }
 
   /** Binds the `listen` address; port 0 takes a free one. Rejects with the system's error. */
@@ -204,7 +201,7 @@ export class PeerNet {
     for (const link of [...this.#accepted.values()]) link.leave('shutting_down');
     for (const connection of connections) connection.goAway('shutting_down');
     await Promise.all([serverClosed, ...Array.from(connections, (connection) => connection.whenClosed())]);
-    clearInterval(this.#sweepTimer);
+    this.#sweeper.stop();
   }
 
   #accept(socket: Socket): void {
