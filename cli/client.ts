@@ -138,10 +138,10 @@ function urlOf(server: string, request: RestRequest): string {
   return url.href;
 }
 
-function headersOf(request: RestRequest, apiKey: string | undefined): Record<string, string> {
+function headersOf(request: RestRequest, bearer: string | undefined): Record<string, string> {
   const headers: Record<string, string> = { accept: 'application/json, application/problem+json' };
   if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
-  if (apiKey !== undefined) headers['authorization'] = `Bearer ${apiKey}`;
+  if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
   if (request.idempotencyKey !== undefined) headers['idempotency-key'] = request.idempotencyKey;
   return headers;
 }

@@ -43,8 +43,8 @@ function drip(): void {
 for (let i = 0; i < Number(slow); i++) drip();
 setInterval(flood, TICK_MS);
 process.stdin.on('end', () => {
-  console.log(JSON.stringify({ sent, answers: Object.fromEntries(answers) }));
-  process.exit(0);
+  const result = JSON.stringify({ sent, answers: Object.fromEntries(answers) });
+  process.stdout.write(`${result}\n`, () => process.exit(0));
 });
 process.stdin.resume();
-console.log('flooding');
+process.stdout.write('flooding\n');
