@@ -109,7 +109,7 @@ the role submitter. Certificates of nodes open nothing here.
 ${routeTable()}
 
 Paths are below \`${API_BASE}\`; \`HEAD\` counts as \`GET\`. A submitter may follow any message and instance whose id it
-knows: ids have 74 random bits, and no list is open to it. Two routes ask for no key:
+knows. Ids are no secrets, so keep what submitters must not see of each other out of one cluster. Two routes ask for no key:
 \`POST /join\` and \`GET /join/authorities\`, for nodes that come with a join token. Metrics and health probes are on a port of their own and ask nobody.
 
 ${ANSWERS}`;
