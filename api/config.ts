@@ -38,7 +38,7 @@ const OTHER_VARIABLES = new Set([
   'DISTRIC_HTTP_ALLOW',
   'DISTRIC_CA',
   'DISTRIC_CERT',
-  'DISTRIC_KEY',
+  'DISTRIC_CERT_KEY',
 ]);
 
 /** Kubernetes adds these for a Service whose name starts with `distric`; they are no settings. */

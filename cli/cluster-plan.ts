@@ -17,6 +17,8 @@ export interface LocalClusterOptions {
   drainTimeoutMs?: number;
   /** For a new cluster; default required, with a key in admin.key. */
   auth?: 'required' | 'disabled';
+  /** For a new cluster: nodes and REST speak TLS, with an authority of their own; default false. */
+  tls?: boolean;
   /** Further settings of every node, and of the `worker` section (keys of NodeConfig). */
   nodeSettings?: Record<string, unknown>;
   workerSettings?: Record<string, unknown>;
@@ -54,6 +56,7 @@ export async function planCluster(options: LocalClusterOptions): Promise<Cluster
       pluginDirs: (options.pluginDirs ?? []).map((dir) => path.resolve(dir)),
       drainTimeoutMs: options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS,
       auth: options.auth ?? 'required',
+      tls: options.tls ?? false,
       node: options.nodeSettings ?? {},
       worker: options.workerSettings ?? {},
     },

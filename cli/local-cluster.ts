@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus } from '../api/rest.ts';
 import { ADMIN_KEY_FILE_NAME, ensureAdminKey, localAdminKey } from './admin-key.ts';
 import { RestClient } from './client.ts';
-import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile } from './cluster-file.ts';
+import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile, restUrl } from './cluster-file.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
 import { planCluster } from './cluster-plan.ts';
 import type { LocalClusterOptions } from './cluster-plan.ts';
@@ -25,6 +25,7 @@ import {
   type StartedProcess,
 } from './node-process.ts';
 import { nodeSettings } from './node-settings.ts';
+import { ensureCertificates, localAuthorities, PKI_DIR_NAME } from './tls-files.ts';
 
 export type { LocalNode } from './cluster-file.ts';
 export type { LocalClusterOptions } from './cluster-plan.ts';
@@ -98,7 +99,12 @@ export class LocalCluster {
 
   /** Base URLs of the REST interfaces of all coordinators. */
   get servers(): string[] {
-    return this.nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+    return this.nodes.flatMap((node) => restUrl(this.#file, node) ?? []);
+  }
+
+  /** The authority that the coordinators' certificates are checked by, PEM, when they speak HTTPS. */
+  get authorities(): string | undefined {
+    return this.#file.settings.tls === true ? localAuthorities(this.dataDir) : undefined;
   }
 
   /** The admin key, when REST wants one. */
@@ -108,7 +114,7 @@ export class LocalCluster {
 
   /** Of all coordinators, with the admin key. */
   client(timeoutMs?: number): RestClient {
-    return new RestClient(this.servers, timeoutMs, this.apiKey);
+    return new RestClient(this.servers, timeoutMs, this.apiKey, { ca: this.authorities });
   }
 
   node(id: string): LocalNode {
@@ -165,7 +171,7 @@ export class LocalCluster {
 
   /** Removes what the cluster wrote, and the data directory when nothing else is in it. Call after stop(). */
   async wipe(options: { keepLogs?: boolean } = {}): Promise<void> {
-    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME, ADMIN_KEY_FILE_NAME];
+    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME, ADMIN_KEY_FILE_NAME, PKI_DIR_NAME];
     if (options.keepLogs !== true) names.push('logs');
     for (const name of names) await rm(path.join(this.dataDir, name), { recursive: true, force: true });
     await rmdir(this.dataDir).catch(() => undefined);
@@ -212,6 +218,7 @@ export class LocalCluster {
   async #startNodes(nodes: readonly LocalNode[]): Promise<void> {
     this.#started = nodes.map(({ id }) => id);
     await mkdir(this.dataDir, { recursive: true });
+    await ensureCertificates(this.dataDir, this.#file);
     if (this.#file.settings.auth === 'required') ensureAdminKey(this.dataDir);
     try {
       for (const node of nodes) await this.#spawn(node);
@@ -242,7 +249,7 @@ export class LocalCluster {
       }
       await delay(READY_POLL_MS);
     }
-    this.#onProgress(`${node.id} ready${node.http === null ? '' : ` http://${node.http}`}`);
+    this.#onProgress([node.id, 'ready', restUrl(this.#file, node) ?? ''].join(' ').trimEnd());
   }
 
   async #startError(node: LocalNode, what: string): Promise<CliError> {

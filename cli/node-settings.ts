@@ -2,6 +2,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { ADMIN_KEY_FILE_NAME } from './admin-key.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
+import { tlsSettings } from './tls-files.ts';
 
 /** The port of `host:port`. */
 function portOf(address: string): number {
@@ -30,6 +31,7 @@ export function nodeSettings(dataDir: string, file: ClusterFile, node: LocalNode
     // Of workers too, so that cluster.json tells where each node answers datagrams.
     gossip: listener(node.peer),
     metrics: listener(node.metrics),
+    tls: tlsSettings(dataDir, file, node),
     raft: { ...(typeof raft === 'object' ? raft : {}), profile: settings.profile },
     drainTimeoutMs: settings.drainTimeoutMs,
   };

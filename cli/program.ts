@@ -8,6 +8,7 @@ import { addKeys } from './commands/keys.ts';
 import { addLogs } from './commands/logs.ts';
 import { addMessages } from './commands/messages.ts';
 import { addNet } from './commands/net.ts';
+import { addPki } from './commands/pki.ts';
 import { addRules } from './commands/rules.ts';
 import { addSend } from './commands/send.ts';
 import { addStatus } from './commands/status.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly AddCommand[] = [
   addKeys,
   addAudit,
   addLogs,
+  addPki,
   addNet,
   addVersion,
 ];

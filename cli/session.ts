@@ -3,11 +3,13 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
-import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile } from './cluster-file.ts';
+import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile, restUrl } from './cluster-file.ts';
 import type { ClusterFile } from './cluster-file.ts';
+import type { ClientTls } from './exchange.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { OUTPUT_FORMATS, printValue } from './output.ts';
 import type { OutputFormat } from './output.ts';
+import { clientTls, localAuthorities } from './tls-files.ts';
 import { painter } from './terminal.ts';
 import type { Io, Paint } from './terminal.ts';
 
@@ -17,6 +19,9 @@ const TIMEOUT_S_MAX = 3_600;
 export interface GlobalOptions {
   server?: string[];
   apiKeyFile?: string;
+  ca?: string;
+  cert?: string;
+  certKey?: string;
   data?: string;
   output: OutputFormat;
   timeout: number;
@@ -33,6 +38,9 @@ export function addGlobalOptions(program: Command): void {
         "file with the key to send (default: DISTRIC_API_KEY, or the local cluster's)",
       ),
     )
+    .addOption(new Option('--ca <file>', "authorities to check https servers by (DISTRIC_CA; the local cluster's)"))
+    .addOption(new Option('--cert <file>', 'certificate to show to https servers (DISTRIC_CERT)'))
+    .addOption(new Option('--cert-key <file>', 'its key (DISTRIC_CERT_KEY)'))
     .addOption(new Option('--data <dir>', `folder of the local cluster (default: the nearest ${DATA_DIR})`))
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
     .addOption(
@@ -99,7 +107,16 @@ export class Session {
 
   async client(): Promise<RestClient> {
     const servers = await this.#servers();
-    return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers));
+    return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers), await this.#tls(servers));
+  }
+
+  /** The authority of the local cluster is for its own coordinators only. */
+  async #tls(servers: readonly string[]): Promise<ClientTls> {
+    const given = clientTls(this.options, this.io.env, this.io.cwd);
+    const dataDir = this.dataDir();
+    if (given.ca !== undefined || dataDir === undefined || !hasClusterFile(dataDir)) return given;
+    const local = localServers(await readClusterFile(dataDir));
+    return servers.every((server) => local.includes(server)) ? { ...given, ca: localAuthorities(dataDir) } : given;
   }
 
   /** The key of the local cluster goes to its own coordinators only, wherever the command was told to go. */
@@ -126,8 +143,8 @@ export class Session {
   }
 }
 
-function localServers({ nodes }: ClusterFile): string[] {
-  return nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+function localServers(file: ClusterFile): string[] {
+  return file.nodes.flatMap((node) => restUrl(file, node) ?? []);
 }
 
 /** `host:port` and `http://host:port/` are the same server. */

@@ -11,16 +11,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { createPrivateKey } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { alternativeNames, identityOf, isIdentityName, type Identity, type IdentityRole } from '../api/identity.ts';
 import { DistricError } from '../base/errors.ts';

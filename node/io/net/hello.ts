@@ -18,7 +18,7 @@ export type Refusal =
   | CertificateRefusal
   | 'bad_hello'
   | 'certificate_of_another_node'
-  | 'certificate_of_another_role'
+  | 'not_a_coordinator'
   | 'self_connection'
   | 'unexpected_lane'
   | 'unexpected_node'
@@ -67,7 +67,10 @@ export function helloRefusal(self: Self, hello: HelloBody, expected: Expectation
   if (expected.identity !== undefined && expected.identity.name !== nodeId) return 'certificate_of_another_node';
   if (nodeId === self.nodeId) return 'self_connection';
   if (expected.nodeId !== undefined && nodeId !== expected.nodeId) return 'unexpected_node';
-  if (role === 'coordinator' && expected.coordinatorIds?.has(nodeId) === false) return 'unknown_coordinator';
+  const isListed = expected.coordinatorIds?.has(nodeId);
+  if (role === 'coordinator' && isListed === false) return 'unknown_coordinator';
+  // Under the id of a coordinator nobody else is let in: it would be taken for that one.
+  if (role !== 'coordinator' && isListed === true) return 'not_a_coordinator';
   return undefined;
 }
 

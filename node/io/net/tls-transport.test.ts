@@ -99,7 +99,7 @@ describe('PeerNet over mutual TLS', () => {
     expect(w1.warnings[0]).toContain(`"reason":"${reason}"`);
     expect(w1.warnings[0]).toContain(words);
     expect([...c1.events, ...w1.events]).toEqual([]);
-    if (!reason.endsWith('node') && !reason.endsWith('role')) expect(c1.count('rpc HELLO')).toBe(0);
+    if (reason !== 'certificate_of_another_node') expect(c1.count('rpc HELLO')).toBe(0);
   });
 
   it('takes nobody for a coordinator who is not in its list, whatever the certificate says', async () => {
@@ -126,6 +126,14 @@ describe('PeerNet over mutual TLS', () => {
     taken.write(greeting);
     await once(taken, 'data');
     expect(accepted).toEqual([{ clusterName: 'test', role: 'client', name: 'ci' }]);
+  });
+
+  it('lets nobody but a coordinator in under the id of one', async () => {
+    const c1 = await coordinator('c1', {}, ['c1', 'c2']);
+    const w1 = await worker('c2');
+    w1.net.dial(await c1.listen(), 'c1');
+    await c1.until(() => c1.count('tcp not_a_coordinator') >= 1);
+    expect(c1.events).toEqual([]);
   });
 
   it('refuses who shows no certificate, and says so', async () => {

@@ -5,8 +5,9 @@
  *    the other end is stands in its identity (api/identity.ts), which HELLO is compared with.
  * 2. The handshake is let through and its result looked at here, on both ends alike, before a byte is read or written:
  *    so a refusal can be told to the other end, and be exact in the log.
- * 3. No session is ever resumed: a resumed one would carry the trust of an earlier moment.
- * 4. New certificates count for new connections; those that are there go on.
+ * 3. Only coordinators are dialed, so only a coordinator's certificate will do there: keys are told to no other.
+ * 4. No session is ever resumed: a resumed one would carry the trust of an earlier moment.
+ * 5. New certificates count for new connections; those that are there go on.
  */
 import { constants } from 'node:crypto';
 import type { Server, Socket } from 'node:net';
@@ -44,6 +45,7 @@ export class TlsTransport implements Transport {
   readonly #clusterName: string;
   #options: SecureContextOptions;
   #server: TlsServer | undefined;
+  readonly #dialed = new WeakSet<Socket>();
   /** TCP connections on which the handshake is not over, by the address of the other end. */
   readonly #shaking = new Map<string, Socket>();
 
@@ -67,6 +69,7 @@ export class TlsTransport implements Transport {
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
     });
+    this.#dialed.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
     return socket;
@@ -123,8 +126,13 @@ export class TlsTransport implements Transport {
     }
     const identity = identityOf(subjectAltName);
     if (identity === undefined) return refused('certificate_invalid', 'it carries not exactly one distric:// identity');
-    if (identity.clusterName === this.#clusterName) return { kind: 'identity', identity };
-    return refused('certificate_of_another_cluster', `it is of the cluster "${identity.clusterName}"`);
+    if (identity.clusterName !== this.#clusterName) {
+      return refused('certificate_of_another_cluster', `it is of the cluster "${identity.clusterName}"`);
+    }
+    if (this.#dialed.has(socket) && identity.role !== 'coordinator') {
+      return refused('certificate_of_another_role', `it is that of a ${identity.role}, not of a coordinator`);
+    }
+    return { kind: 'identity', identity };
   }
 }
 

@@ -9,7 +9,8 @@ export type CertificateRefusal =
   | 'certificate_expired'
   | 'certificate_not_yet_valid'
   | 'certificate_invalid'
-  | 'certificate_of_another_cluster';
+  | 'certificate_of_another_cluster'
+  | 'certificate_of_another_role';
 
 /** What the other end has proved before it says a word; `open` where nobody proves anything. */
 export type Proof =
