@@ -38,6 +38,11 @@ export class BenchCluster {
     return this.#cluster.servers;
   }
 
+  /** `host:port` of the binary protocol of each coordinator. */
+  get peers(): readonly string[] {
+    return this.#cluster.nodes.flatMap(({ role, peer }) => (role === 'coordinator' ? [peer] : []));
+  }
+
   /** What the load generator sends with every request. */
   get apiKey(): string | undefined {
     return this.#cluster.apiKey;

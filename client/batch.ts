@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { MESSAGE_ITEM_BYTES_MAX } from '../api/message.ts';
 import { DistricError } from '../base/errors.ts';
 import { errorOfBody } from '../node/core/rpc/error-body.ts';
@@ -9,7 +8,10 @@ import type { Body } from '../node/core/tlv/messages.ts';
 export interface OutgoingMessage {
   /** A JSON object: as such, or as its text or UTF-8 bytes, which then go out as they are. */
   payload: Record<string, unknown> | string | Uint8Array;
-  /** Names this message for ever (24 h): the client makes one up when there is none. */
+  /**
+   * Names the message for 24 h, to whoever sends it: a second one under it gets the first outcome, from another process
+   * too. Within one `send` a message is kept once with and without it; without, that costs the cluster less.
+   */
   idempotencyKey?: string;
   /** `x-` and `ce-` names, in lower case; kept with the message. */
   headers?: Readonly<Record<string, string>>;
@@ -21,7 +23,7 @@ export interface Receipt {
   /** Per started instance: the workflow, in the order of `instances`. */
   workflowsTriggered: readonly string[];
   instances: readonly string[];
-  /** True when an earlier message with the same idempotency key gave this outcome: also after a resend. */
+  /** True when an earlier message with the same idempotency key gave this outcome. */
   duplicate: boolean;
 }
 
@@ -35,7 +37,7 @@ export const CALL_BYTES_MAX = 2 * 1024 * 1024;
 
 const NONE: readonly string[] = [];
 
-/** Messages of one call, until each has its outcome. What may succeed later is sent again, under the same key. */
+/** Messages of one call, until each has its outcome. What may succeed later is sent again, under the same id. */
 export class Batch {
   /** Of the payloads. */
   readonly bytes: number;
@@ -101,14 +103,15 @@ export class Batch {
 }
 
 /** Throws INVALID_MESSAGE, PAYLOAD_TOO_LARGE: what no coordinator would take is not sent at all. */
-export function itemOf({ payload, idempotencyKey, headers }: OutgoingMessage): Item {
+export function itemOf({ payload, idempotencyKey, headers }: OutgoingMessage, messageId: string): Item {
   const bytes = payload instanceof Uint8Array ? payload : Buffer.from(textOf(payload), 'utf8');
   if (bytes.length > MESSAGE_ITEM_BYTES_MAX) {
     throw new DistricError('PAYLOAD_TOO_LARGE', `a message has at most ${MESSAGE_ITEM_BYTES_MAX} bytes`);
   }
   return {
     payload: bytes,
-    idempotencyKey: idempotencyKey ?? randomUUID(),
+    messageId,
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(headers === undefined ? {} : { headers: JSON.stringify(headers) }),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * A client of the binary protocol: messages, queries and changes over one connection with many calls under way.
  *
- * 1. Every message has an idempotency key, so whatever happened to a call, sending it again makes no second message.
+ * 1. Every message goes out under an id of its own, so whatever happened to a call, sending it again makes no second one.
  * 2. What may succeed later is sent again, with growing pauses, until the deadline; each message has its own outcome.
  * 3. Nothing is queued without bound: `send` waits for room in the window, and beyond a limit is refused.
  */
@@ -10,6 +10,7 @@ import { hostname } from 'node:os';
 import { parseAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
+import { UuidSource } from '../base/uuid.ts';
 import { mayRetry, RETRY_POLICY, retryDelayMs } from '../node/core/rpc/retry.ts';
 import type { Message } from '../node/core/tlv/messages.ts';
 import { nodeHost } from '../node/io/host.ts';
@@ -71,6 +72,7 @@ const TRY_MS = 12_000;
 export class DistricClient {
   readonly #options: ClientOptions;
   readonly #random = new Random(randomInt(2 ** 47));
+  readonly #ids = new UuidSource(new Random(randomInt(2 ** 47)));
   readonly #net: CallerNet;
   readonly #link: LeaderLink;
   readonly #window: Window;
@@ -139,7 +141,7 @@ export class DistricClient {
    */
   async send(messages: readonly OutgoingMessage[], options: SendOptions = {}): Promise<SendOutcome[]> {
     const deadlineMs = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
-    const batches = batchesOf(messages.map(itemOf));
+    const batches = batchesOf(messages.map((message) => itemOf(message, this.#ids.next(this.#link.wallMs))));
     const settled = await Promise.all(batches.map((batch) => this.#sendBatch(batch, deadlineMs, options)));
     return settled.length === 1 && settled[0] !== undefined ? settled[0] : settled.flat();
   }

@@ -35,6 +35,7 @@ export class LeaderLink {
   #current: { client: RpcClient; address: string } | undefined;
   #connecting: Promise<RpcClient> | undefined;
   #moving = false;
+  #clockOffsetMs = 0;
 
   constructor(net: CallerNet, options: LeaderLinkOptions) {
     this.#options = options;
@@ -55,6 +56,11 @@ export class LeaderLink {
   /** Where the calls go now. */
   get address(): string | undefined {
     return this.#current?.address;
+  }
+
+  /** The clock of the coordinators, about: a client may run on a machine whose own is wrong. */
+  get wallMs(): number {
+    return Date.now() + this.#clockOffsetMs;
   }
 
   /** Undefined while there is none. */
@@ -134,6 +140,7 @@ export class LeaderLink {
     if (message.kind !== 'CLUSTER_VIEW') return;
     // A coordinator that has lost sight of the leader still knows where the others are.
     this.#view = message.body;
+    if (message.body.wallMs !== undefined) this.#clockOffsetMs = message.body.wallMs - Date.now();
     this.#moveToLeader();
   }
 

@@ -1,5 +1,4 @@
-/** For tests: a coordinator as its clients see it, on loopback, that keeps messages in memory by idempotency key. */
-import { randomUUID } from 'node:crypto';
+/** For tests: a coordinator as its clients see it, on loopback, that keeps messages in memory by id or idempotency key. */
 import { formatAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { errorBody } from '../node/core/rpc/error-body.ts';
@@ -11,6 +10,7 @@ import { RpcServer, type CallAnswer, type CallDesk, type IncomingCall } from '..
 
 /** What all coordinators of a test share. */
 export class TestState {
+  /** By idempotency key, else by message id. */
   readonly byKey = new Map<string, { messageId: string; payload: string }>();
   leaderId = 'c1';
   readonly addresses = new Map<string, string>();
@@ -108,11 +108,11 @@ export class TestCoordinator implements CallDesk<null> {
     }
     if (message.kind !== 'CLIENT_MESSAGE') return { error: new DistricError('INVALID_REQUEST', message.kind) };
     const duplicates: number[] = [];
-    const messageIds = message.body.items.map(({ payload, idempotencyKey = '' }, index) => {
-      const known = this.#state.byKey.get(idempotencyKey);
-      if (known !== undefined) duplicates.push(index);
-      const kept = known ?? { messageId: randomUUID(), payload: Buffer.from(payload).toString() };
-      this.#state.byKey.set(idempotencyKey, kept);
+    const messageIds = message.body.items.map(({ payload, idempotencyKey, messageId = '' }, index) => {
+      const known = this.#state.byKey.get(idempotencyKey ?? messageId);
+      if (known !== undefined && idempotencyKey !== undefined) duplicates.push(index);
+      const kept = known ?? { messageId, payload: Buffer.from(payload).toString() };
+      this.#state.byKey.set(idempotencyKey ?? messageId, kept);
       return kept.messageId;
     });
     return { message: { kind: 'CLIENT_RESPONSE', body: { messageIds, started: [], duplicates, refused: [] } } };

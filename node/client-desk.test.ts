@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { AccessRole } from '../api/access.ts';
 import type { Identity } from '../api/identity.ts';
-import { DistricError } from '../base/errors.ts';
+import type { DistricError } from '../base/errors.ts';
 import { CALL_ITEMS_MAX, ClientDesk, type ClientDeskParts } from './client-desk.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { RecordingGateway } from './io/http/recording-gateway.ts';
@@ -70,7 +70,8 @@ function refusals(answer: Answer): [number, string][] {
 
 describe('messages', () => {
   it('go to the gateway as they came; what is out of the ordinary is told by index', () => {
-    const item = { payload: Buffer.from('{"a":1}'), idempotencyKey: 'k1', headers: '{"x-a":"b"}' };
+    const messageId = '00000000-0001-7000-8000-000000000001';
+    const item = { payload: Buffer.from('{"a":1}'), idempotencyKey: 'k1', messageId, headers: '{"x-a":"b"}' };
     const body = { source: 'shop', items: [item, { payload: Buffer.from('[]') }, { payload: Buffer.from('{"b":2}') }] };
     const answer = ask(desk(), { kind: 'CLIENT_MESSAGE', body });
     expect(refusals(answer)).toEqual([[1, 'INVALID_MESSAGE']]);
@@ -78,7 +79,7 @@ describe('messages', () => {
       {
         scope: 'source:shop',
         items: [
-          { value: { a: 1 }, idempotencyKey: 'k1', source: 'shop', headers: { 'x-a': 'b' } },
+          { value: { a: 1 }, idempotencyKey: 'k1', messageId, source: 'shop', headers: { 'x-a': 'b' } },
           { value: { b: 2 } },
         ],
       },
@@ -106,6 +107,8 @@ describe('messages', () => {
       { idempotencyKey: 'has space' },
       { idempotencyKey: 'x'.repeat(257) },
       { headers: '{"x-api-key":"secret"}' },
+      { messageId: 'mine' },
+      { messageId: '0198c0de-0000-7000-8000-000000000001' },
       { headers: '{"accept":"all"}' },
       { headers: '{"x-a":1}' },
       { headers: `{"x-a":"${'y'.repeat(5_000)}"}` },

@@ -148,7 +148,8 @@ export class ClientDesk {
   // ---- messages ------------------------------------------------------------------------------------------------------
 
   #submit(actor: Actor, { source, items }: Body<'CLIENT_MESSAGE'>, done: Call['done']): void {
-    const { host, itemBytesMax, gateway } = this.#parts;
+    const { host, itemBytesMax, gateway, clock } = this.#parts;
+    const { wallMs } = clock();
     if (items.length === 0 || items.length > CALL_ITEMS_MAX) {
       throw new DistricError('INVALID_REQUEST', `a call has 1 to ${CALL_ITEMS_MAX} messages, not ${items.length}`);
     }
@@ -157,7 +158,7 @@ export class ClientDesk {
     const refused = new Map<number, DistricError>();
     items.forEach((item, index) => {
       try {
-        accepted.push(readItem(host, item, source, itemBytesMax));
+        accepted.push(readItem(host, item, source, itemBytesMax, wallMs));
       } catch (error) {
         if (!(error instanceof DistricError)) throw error;
         refused.set(index, error);

@@ -5,9 +5,12 @@ import { parseMessage } from '../api/message.ts';
 import { IDEMPOTENCY_KEY_CHARS_MAX, SOURCE_CHARS_MAX } from '../api/rest.ts';
 import { DistricError } from '../base/errors.ts';
 import { encodeText, type Host } from '../base/host.ts';
+import { uuidTimeMs } from '../base/uuid.ts';
 import type { Body } from './core/tlv/messages.ts';
 import type { IncomingItem } from './requests.ts';
 
+/** Ids sort by their time: one that is far off would put a message where nobody looks. */
+const ID_AGE_MS_MAX = 3_600_000;
 const PLAIN_TEXT = /^[\x21-\x7e]+$/;
 /** What a decoder puts for bytes that are no UTF-8; it may also be there by right. */
 const REPLACEMENT = '\ufffd';
@@ -26,9 +29,10 @@ export function checkSource(source: string | undefined): void {
 /** Throws INVALID_REQUEST, INVALID_JSON, INVALID_MESSAGE, PAYLOAD_TOO_LARGE. */
 export function readItem(
   host: Host,
-  { payload, idempotencyKey, headers }: Body<'CLIENT_MESSAGE'>['items'][number],
+  { payload, idempotencyKey, headers, messageId }: Body<'CLIENT_MESSAGE'>['items'][number],
   source: string | undefined,
   itemBytesMax: number,
+  wallMs: number,
 ): IncomingItem {
   if (payload.length > itemBytesMax) {
     const reason = `the message has ${payload.length} bytes; at most ${itemBytesMax} are taken`;
@@ -42,6 +46,13 @@ export function readItem(
       refuse('idempotencyKey', reason);
     }
     item.idempotencyKey = idempotencyKey;
+  }
+  if (messageId !== undefined) {
+    const timeMs = uuidTimeMs(messageId);
+    if (timeMs === undefined || Math.abs(timeMs - wallMs) > ID_AGE_MS_MAX) {
+      refuse('messageId', 'must be a UUIDv7 in lower case, made within the hour by the clock of this coordinator');
+    }
+    item.messageId = messageId;
   }
   if (headers !== undefined) item.headers = readHeaders(headers);
   return item;

@@ -31,7 +31,7 @@ import type {
   ItemOutcome,
   QueryOutcome,
 } from './requests.ts';
-import { UuidSource } from './uuid.ts';
+import { UuidSource } from '../base/uuid.ts';
 
 /** Bytes and messages of one batch: an entry of the log stays below 1 MiB unless a single message is larger. */
 export const BATCH_BYTES_MAX = 512 * 1024;
@@ -132,7 +132,7 @@ export class Ingress implements Gateway {
       this.#queue.push({
         request,
         position,
-        id: this.#ids.next(now.wallMs),
+        id: incoming.messageId ?? this.#ids.next(now.wallMs),
         receivedAt: now.wallMs,
         incoming,
         scope,

@@ -14,6 +14,8 @@ export interface IncomingItem {
   payload: Uint8Array;
   /** The same, parsed: what the rules read. */
   value: Record<string, unknown>;
+  /** A UUIDv7 that its client made, where it did: the message is kept once under it. */
+  messageId?: string;
   idempotencyKey?: string;
   source?: string;
   headers?: Record<string, string>;

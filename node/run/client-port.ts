@@ -59,6 +59,6 @@ export class ClientPort {
 
   #view(): Message {
     const coordinators = this.#parts.config.coordinators.map(({ id, address }) => ({ id, address }));
-    return { kind: 'CLUSTER_VIEW', body: { leaderId: this.#parts.leaderId() ?? '', coordinators } };
+    return { kind: 'CLUSTER_VIEW', body: { leaderId: this.#parts.leaderId() ?? '', coordinators, wallMs: Date.now() } };
   }
 }

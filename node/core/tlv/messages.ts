@@ -161,6 +161,11 @@ export const ClientItem = struct('ClientItem', {
   idempotencyKey: optional(text(2)),
   /** JSON object of texts, as the `x-` and `ce-` headers of REST. */
   headers: optional(text(3)),
+  /**
+   * UUIDv7 of the client's making: sent again under the same id, a message is kept once, at no cost to the state. A key
+   * does so for clients that start anew, and costs an entry in the table of keys.
+   */
+  messageId: optional(text(4)),
 });
 export const ClientMessage = struct('ClientMessage', { source: optional(text(1)), items: list(2, ClientItem) });
 const StartedInstances = struct('StartedInstances', {
@@ -187,7 +192,12 @@ export const ClientResult = struct('ClientResult', { result: bytes(1), appliedIn
 
 const CoordinatorAddress = struct('CoordinatorAddress', { id: text(1), address: text(2) });
 /** Told to a client when it comes, and whenever the leader changes; `leaderId` is empty while none is known. */
-export const ClusterView = struct('ClusterView', { leaderId: text(1), coordinators: list(2, CoordinatorAddress) });
+export const ClusterView = struct('ClusterView', {
+  leaderId: text(1),
+  coordinators: list(2, CoordinatorAddress),
+  /** Clock of the coordinator, ms since the epoch: message ids are made by it. */
+  wallMs: optional(u64(3)),
+});
 
 // ---- the table ---------------------------------------------------------------------------------------------------
 
