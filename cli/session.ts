@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import type { ClientOptions } from '../client/client.ts';
 import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
 import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile, restUrl } from './cluster-file.ts';
@@ -51,7 +52,7 @@ export function addGlobalOptions(program: Command): void {
 }
 
 /** For options that may be given several times. */
-function collect(value: string, previous: string[] | undefined): string[] {
+export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), ...value.split(',').filter((part) => part !== '')];
 }
 
@@ -105,6 +106,28 @@ export class Session {
     return path.resolve(this.io.cwd, this.options.data ?? DATA_DIR);
   }
 
+  /** What a client of the binary protocol needs, for the coordinators at `peers` or those of the local cluster. */
+  async binaryOptions(peers: readonly string[] | undefined): Promise<ClientOptions> {
+    const dataDir = this.dataDir();
+    const file = dataDir !== undefined && hasClusterFile(dataDir) ? await readClusterFile(dataDir) : undefined;
+    const local = file?.nodes.flatMap(({ role, peer }) => (role === 'coordinator' ? [peer] : [])) ?? [];
+    const servers = peers ?? local;
+    if (servers.length === 0) {
+      const ways = 'start one here with `distric up`, or give --peer host:port';
+      throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
+    }
+    const isLocal = servers.every((server) => local.includes(server));
+    const apiKey = await this.#apiKey(isLocal && file !== undefined ? localServers(file) : []);
+    const tls = binaryTls(clientTls(this.options, this.io.env, this.io.cwd));
+    return {
+      servers,
+      name: 'distric-cli',
+      ...(isLocal && file !== undefined ? { clusterName: file.settings.clusterName } : {}),
+      ...(apiKey === undefined ? {} : { apiKey }),
+      ...(tls === undefined ? {} : { tls }),
+    };
+  }
+
   async client(): Promise<RestClient> {
     const servers = await this.#servers();
     return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers), await this.#tls(servers));
@@ -141,6 +164,12 @@ export class Session {
     const ways = 'start one here with `distric up`, or give --server http://host:port or DISTRIC_SERVER';
     throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
   }
+}
+
+/** Only a whole set is one: nodes want a certificate of their clients. */
+function binaryTls({ ca, certificate, key }: ClientTls): ClientOptions['tls'] {
+  if (ca === undefined || certificate === undefined || key === undefined) return undefined;
+  return { certificate, key, authorities: ca };
 }
 
 function localServers(file: ClusterFile): string[] {

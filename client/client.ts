@@ -5,8 +5,9 @@
  * 2. What may succeed later is sent again, with growing pauses, until the deadline; each message has its own outcome.
  * 3. Nothing is queued without bound: `send` waits for room in the window, and beyond a limit is refused.
  */
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomInt, randomUUID, X509Certificate } from 'node:crypto';
 import { hostname } from 'node:os';
+import { identityOf } from '../api/identity.ts';
 import { parseAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
@@ -32,7 +33,7 @@ export type { ChangeRequest, QueryRequest } from './requests.ts';
 export interface ClientOptions {
   /** `host:port` of the binary protocol of some coordinators; they tell of the others. */
   servers: readonly string[];
-  /** Refuse to talk to any other cluster. Required with `tls`. */
+  /** Refuse to talk to any other cluster. With `tls` it is by default the one of the own certificate. */
   clusterName?: string;
   apiKey?: string;
   /** PEM. Without it the connection is in plain text, for loopback. */
@@ -79,13 +80,11 @@ export class DistricClient {
   #closed = false;
 
   private constructor(options: ClientOptions) {
-    const { clusterName = '', apiKey, tls, log = NO_LOG, metrics = NO_METRICS } = options;
+    const { apiKey, tls, log = NO_LOG, metrics = NO_METRICS } = options;
+    const clusterName = options.clusterName ?? (tls === undefined ? '' : clusterOf(tls));
     if (options.servers.length === 0) throw new DistricError('INVALID_REQUEST', 'servers: must name a coordinator');
     // Throws INVALID_REQUEST now, and not at the first try to connect.
     for (const server of options.servers) parseAddress(server);
-    if (tls !== undefined && clusterName === '') {
-      throw new DistricError('INVALID_REQUEST', 'clusterName: must be given with tls');
-    }
     this.#options = options;
     this.#window = new Window({ ...WINDOW_LIMITS, ...options.window });
     this.#net = new CallerNet({
@@ -263,6 +262,12 @@ export class DistricClient {
     await pause(pauseMs, signal);
     return true;
   }
+}
+
+function clusterOf({ certificate }: TlsMaterial): string {
+  const identity = identityOf(new X509Certificate(certificate).subjectAltName ?? '');
+  if (identity !== undefined) return identity.clusterName;
+  throw new DistricError('INVALID_REQUEST', 'tls.certificate: carries no distric:// identity');
 }
 
 function resultOf(answer: Message): unknown {

@@ -1,16 +1,23 @@
 /** The binary client against a real cluster whose coordinators are killed: nothing acknowledged is lost, nothing is kept twice. */
+import { execFile as execFileWithCallback } from 'node:child_process';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { ClusterStatus } from '../api/rest.ts';
+import type { BatchResult, ClusterStatus } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
 import { DistricClient, DistricError, type OutgoingMessage } from '../client/client.ts';
+import { captureIo } from '../cli/captured-io.ts';
+import { EXIT } from '../cli/exit-code.ts';
+import { run } from '../cli/program.ts';
 import { violations } from './history.ts';
 import type { Sent } from './load-client.ts';
 import { readReplica } from './replica.ts';
 import { TestCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
+const execFile = promisify(execFileWithCallback);
 const KILLS = 5;
 const BATCH = 20;
 const STREAM_MS_MAX = 60_000;
@@ -123,6 +130,26 @@ describe('the binary client', () => {
     expect(second).toMatchObject({ accepted: { ...(first as { accepted: object }).accepted, duplicate: true } });
     await expect(client.query({ kind: 'message', id: 'none' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(client.change({ kind: 'deleteRule', id: 'none' })).rejects.toBeInstanceOf(DistricError);
+  });
+
+  it('is what distric send --binary and the example use', async () => {
+    const { dataDir, apiKey } = cluster.processes;
+    const io = captureIo({ cwd: path.dirname(dataDir), stdin: '{"n":1}\n[]\n{"n":2}\n' });
+    expect(await run(['send', '--binary', '--ndjson', '-', '--data', dataDir, '-o', 'json'], io)).toBe(EXIT.REFUSED);
+    const { items, accepted, refused } = JSON.parse(io.out()) as BatchResult;
+    expect([accepted, refused]).toEqual([2, 1]);
+    expect(items[1]).toMatchObject({ index: 1, status: 'refused', code: 'INVALID_MESSAGE' });
+    const single = captureIo({ cwd: dataDir });
+    const order = '{"event_type":"order","marker":"cli"}';
+    expect(await run(['send', order, '--binary', '--key', 'cli-1', '--data', dataDir], single)).toBe(EXIT.OK);
+    expect(single.out()).toMatch(/^message\/[0-9a-f-]{36} accepted\n {2}workflow\/note started as /);
+
+    const example = fileURLToPath(new URL('../examples/client/send-orders.ts', import.meta.url));
+    const env = { ...process.env, ...(apiKey === undefined ? {} : { DISTRIC_API_KEY: apiKey }) };
+    const send = () => execFile(process.execPath, [example, peers().join(), '250'], { env });
+    const [first, second] = [await send(), await send()];
+    expect(first.stdout).toBe('250 of 250 accepted, 0 instances started\n');
+    expect(second.stdout).toBe(first.stdout);
   });
 
   it('needs a key that is good', async () => {
