@@ -36,7 +36,8 @@ export class CredentialWatch {
   readonly #timer: NodeJS.Timeout;
   #current: Credentials;
   #stamp: string;
-  #refused = '';
+  /** Of the last set that did not fit. */
+  #refused: string | undefined;
 
   /** Throws INVALID_DOCUMENT when the node has no credentials to begin with. */
   constructor(options: CredentialWatchOptions) {
@@ -76,7 +77,7 @@ export class CredentialWatch {
       return;
     }
     this.#stamp = stamp;
-    this.#refused = '';
+    this.#refused = undefined;
     this.#current = credentials;
     this.#describe('certificates reloaded');
     for (const listener of this.#listeners) listener(credentials);

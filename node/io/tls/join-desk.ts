@@ -65,7 +65,7 @@ export class JoinDesk {
 
   #check(grant: JoinGrant, { clusterName, role, name }: Identity): void {
     if (clusterName !== this.#options.clusterName) throw forbidden(`this is the cluster ${this.#options.clusterName}`);
-    if (role !== grant.role) throw forbidden(`the token lets a ${grant.role} join, not a ${role}`);
+    if (role !== grant.role) throw forbidden(`the token is for the role ${grant.role}, not ${role}`);
     if (grant.name !== undefined && name !== grant.name)
       throw forbidden(`the token lets ${grant.name} join, not ${name}`);
     const isCoordinatorId = this.#options.coordinatorIds.has(name);
