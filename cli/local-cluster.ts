@@ -102,6 +102,13 @@ export class LocalCluster {
     return this.nodes.flatMap((node) => restUrl(this.#file, node) ?? []);
   }
 
+  /** Base URL of the REST interface of a coordinator. */
+  server(id: string): string {
+    const url = restUrl(this.#file, this.node(id));
+    if (url !== undefined) return url;
+    throw new CliError(EXIT.USAGE, `${id} is a worker: it serves no REST`);
+  }
+
   /** The authority that the coordinators' certificates are checked by, PEM, when they speak HTTPS. */
   get authorities(): string | undefined {
     return this.#file.settings.tls === true ? localAuthorities(this.dataDir) : undefined;

@@ -38,6 +38,8 @@ describe('distric', () => {
       ['send'],
       ['logs'],
       ['version'],
+      ...['init', 'issue', 'rotate', 'show'].map((name) => ['pki', name]),
+      ['pki', 'join-token', 'create'],
       ['net', 'ping'],
       ['net', 'interfaces'],
       ...['list', 'get', 'delete', 'reload'].map((name) => ['rules', name]),

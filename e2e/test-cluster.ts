@@ -37,7 +37,7 @@ export class TestCluster {
 
   /** REST base URL of a coordinator, with the admin key. */
   server(id: string): string {
-    return withKey(`http://${this.processes.node(id).http ?? ''}`, this.processes.apiKey);
+    return withKey(this.processes.server(id), this.processes.apiKey);
   }
 
   /** Base URL of the observability server of a node. */

@@ -86,11 +86,13 @@ export class NodeTls {
   #joinDesk(): JoinDesk | undefined {
     const { tls, clusterName, coordinators } = this.#config;
     if (tls.caKeyFile === '') return undefined;
+    // It is read for each node that joins; one that is missing is found out now.
+    readSecret(tls.caKeyFile, 'tls.caKeyFile');
     return new JoinDesk({
       clusterName,
       coordinatorIds: new Set(coordinators.map(({ id }) => id)),
       secret: readJoinSecret(readSecret(tls.joinSecretFile, 'tls.joinSecretFile')),
-      authorityKey: readSecret(tls.caKeyFile, 'tls.caKeyFile'),
+      authorityKey: () => readSecret(tls.caKeyFile, 'tls.caKeyFile'),
       bundle: () => this.#watch.current.authorities,
       certificateDays: tls.joinedCertificateDays,
       log: this.#log,

@@ -14,8 +14,8 @@ export interface JoinDeskOptions {
   clusterName: string;
   coordinatorIds: ReadonlySet<string>;
   secret: Uint8Array;
-  /** PEM, of an authority that is in the bundle. */
-  authorityKey: string;
+  /** PEM, of an authority in the bundle; like the bundle another one after a rotation. */
+  authorityKey: () => string;
   /** The trusted authorities as they are now, PEM. */
   bundle: () => string;
   certificateDays: number;
@@ -91,8 +91,8 @@ export class JoinDesk {
 
   /** Found anew each time: the bundle changes while an authority is rotated. */
   async #authority(): Promise<Authority> {
-    const { authorityKey, bundle } = this.#options;
-    return Authority.open({ certificate: authorityOf(bundle(), authorityKey), key: authorityKey });
+    const key = this.#options.authorityKey();
+    return Authority.open({ certificate: authorityOf(this.#options.bundle(), key), key });
   }
 }
 
