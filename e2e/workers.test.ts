@@ -139,6 +139,7 @@ describe('SIGTERM to a worker', () => {
       const tasks = await Promise.all(ids.map(running));
       expect(new Set(tasks.map(({ worker }) => worker))).toEqual(new Set(WORKERS));
 
+      const signalledAt = Date.now();
       await cluster.processes.kill('worker-1', 'SIGTERM');
       await until('worker-1 drains', 5_000, async () => {
         const { workers } = await cluster.status('coordinator-1');
@@ -164,6 +165,9 @@ describe('SIGTERM to a worker', () => {
         Promise.resolve(!cluster.processes.isRunning('worker-1') || undefined),
       );
       expect(await cluster.logged('worker-1', '"msg":"stopped"')).toHaveLength(1);
+      const losses = await cluster.logged('coordinator-1', '"msg":"worker lost"');
+      const ofWorker = losses.filter(({ worker, ts }) => worker === 'worker-1' && Number(ts) >= signalledAt);
+      expect(ofWorker.map(({ reason }) => reason)).toEqual(['it left']);
     },
     TIMEOUT_MS,
   );

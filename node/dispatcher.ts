@@ -6,7 +6,7 @@
  * 2. A worker never gets more attempts than its capacity: applied ones and those under way count.
  * 3. Everything in here is derived or under way: a new term starts it empty.
  */
-import type { TaskRef } from './core/state/instance-table.ts';
+import { refKey, type TaskRef } from './core/state/instance-table.ts';
 import type { StateMachine } from './core/state/machine.ts';
 import type { Worker } from './core/state/worker-table.ts';
 
@@ -20,6 +20,18 @@ export interface Assigned {
   taskId: string;
   workerId: string;
   session: string;
+}
+
+/** The ready tasks of one type that have no assignment under way, and who can run them. */
+interface Queue {
+  able: readonly Worker[];
+  tasks: Iterator<TaskRef>;
+  next: { ref: TaskRef; readyAt: number } | undefined;
+}
+
+/** By age across types: else a type with a queue that never ends would keep the workers from all others. */
+function oldestOf(queues: readonly Queue[]): Queue {
+  return queues.reduce((a, b) => ((b.next?.readyAt ?? 0) < (a.next?.readyAt ?? 0) ? b : a));
 }
 
 export class Dispatcher {
@@ -43,35 +55,44 @@ export class Dispatcher {
     return (this.#state.instances.running.get(worker.session)?.size ?? 0) + (this.#reserved.get(worker.session) ?? 0);
   }
 
-  /** Picks workers for ready tasks, oldest first per type, the least loaded worker first; marks them as under way. */
+  /** Picks workers for ready tasks, the oldest first, the least loaded worker for each; marks them as under way. */
   choose(usable: (worker: Worker) => boolean): Assigned[] {
     if (this.#state.instances.readyCount <= this.#pending.size) return [];
     const workers = [...this.#state.workers.workers.values()].filter((worker) => !worker.draining && usable(worker));
-    const chosen: Assigned[] = [];
-    for (const [type, queue] of this.#state.instances.ready) {
+    let queues: Queue[] = [];
+    for (const [type, waiting] of this.#state.instances.ready) {
       const able = workers.filter(({ types }) => types.includes(type));
-      if (able.length > 0) this.#chooseOfType(queue, able, chosen);
-      if (chosen.length >= ASSIGNMENTS_MAX) break;
+      if (able.length > 0) queues.push({ able, tasks: this.#notPending(waiting), next: undefined });
+    }
+    queues = queues.filter((queue) => this.#advance(queue));
+    const chosen: Assigned[] = [];
+    while (queues.length > 0 && chosen.length < ASSIGNMENTS_MAX) {
+      const queue = oldestOf(queues);
+      const worker = this.#leastLoaded(queue.able);
+      if (worker !== undefined && queue.next !== undefined) chosen.push(this.#reserve(queue.next.ref, worker));
+      if (worker === undefined || !this.#advance(queue)) queues = queues.filter((other) => other !== queue);
     }
     return chosen;
   }
 
-  #chooseOfType(queue: ReadonlyMap<string, TaskRef>, able: readonly Worker[], chosen: Assigned[]): void {
-    for (const [key, ref] of queue) {
-      if (chosen.length >= ASSIGNMENTS_MAX) return;
-      if (this.#pending.has(key)) continue;
-      const worker = this.#leastLoaded(able);
-      if (worker === undefined) return;
-      this.#pending.add(key);
-      this.#reserved.set(worker.session, (this.#reserved.get(worker.session) ?? 0) + 1);
-      chosen.push({
-        key,
-        instanceId: ref.instanceId,
-        taskId: ref.taskId,
-        workerId: worker.id,
-        session: worker.session,
-      });
-    }
+  *#notPending(waiting: ReadonlyMap<string, TaskRef>): Iterator<TaskRef> {
+    for (const [key, ref] of waiting) if (!this.#pending.has(key)) yield ref;
+  }
+
+  /** False at the end of the queue. */
+  #advance(queue: Queue): boolean {
+    const { value: ref } = queue.tasks.next() as { value: TaskRef | undefined };
+    if (ref === undefined) return false;
+    const task = this.#state.instances.active.get(ref.instanceId)?.tasks[ref.position];
+    queue.next = { ref, readyAt: task?.readyAt ?? 0 };
+    return true;
+  }
+
+  #reserve({ instanceId, position, taskId }: TaskRef, { id: workerId, session }: Worker): Assigned {
+    const key = refKey(instanceId, position);
+    this.#pending.add(key);
+    this.#reserved.set(session, (this.#reserved.get(session) ?? 0) + 1);
+    return { key, instanceId, taskId, workerId, session };
   }
 
   /** The entry with these assignments is applied (or void): they are no longer under way. */

@@ -33,9 +33,14 @@ import type {
 } from './requests.ts';
 import { UuidSource } from '../base/uuid.ts';
 
-/** Bytes and messages of one batch: an entry of the log stays below 1 MiB unless a single message is larger. */
+/**
+ * Bytes and messages of one batch: an entry of the log stays below 1 MiB unless a single message is larger. Bytes as
+ * encoded: headers and the names of matched rules may outweigh the payloads by far.
+ */
 export const BATCH_BYTES_MAX = 512 * 1024;
 export const BATCH_ITEMS_MAX = 4_096;
+/** Instances that a batch starts, unless a single message starts more: the answer names each and must fit a frame. */
+export const BATCH_INSTANCES_MAX = 4_096;
 /** Messages taken in and not yet answered. */
 export const UNANSWERED_ITEMS_MAX = 200_000;
 export const UNANSWERED_BYTES_MAX = 256 * 1024 * 1024;
@@ -46,6 +51,7 @@ export const RETRY_MS = 20;
 
 const RETRIED = new Set(['NO_LEADER', 'BOOTSTRAPPING', 'CATALOG_STALE']);
 const NO_INSTANCES: string[] = [];
+const NO_RULES: readonly Rule[] = [];
 
 interface Request {
   outcomes: (ItemOutcome | undefined)[];
@@ -65,7 +71,6 @@ interface QueuedItem {
 
 interface Batch {
   items: QueuedItem[];
-  bytes: number;
   maybeKept: boolean;
 }
 
@@ -177,37 +182,53 @@ export class Ingress implements Gateway {
 
   /** Once per turn of the loop: sends what has gathered, and again what is due again. */
   flush(): void {
+    if (this.#batches.size > 0 || this.#commands.size > 0) this.#giveUpUnanswered();
     if (this.#retries.length > 0) this.#retryDue();
     if (this.#queue.length === 0 || this.#catalogVersion < 0) {
       this.#giveUpQueued();
       return;
     }
-    const queue = this.#queue;
+    const items = this.#queue;
     this.#queue = [];
-    let items: QueuedItem[] = [];
-    let bytes = 0;
-    for (const item of queue) {
-      if (
-        items.length > 0 &&
-        (bytes + item.incoming.payload.length > BATCH_BYTES_MAX || items.length >= BATCH_ITEMS_MAX)
-      ) {
-        this.#sendBatch({ items, bytes, maybeKept: false });
-        items = [];
-        bytes = 0;
-      }
-      items.push(item);
-      bytes += item.incoming.payload.length;
-    }
-    this.#sendBatch({ items, bytes, maybeKept: false });
+    this.#sendItems(items, false);
   }
 
-  #sendBatch(batch: Batch): void {
+  /** Evaluates and encodes the items, and sends them in batches that keep the limits. */
+  #sendItems(items: readonly QueuedItem[], maybeKept: boolean): void {
     const { host, metrics, clock } = this.#parts;
     const startedMs = clock().monotonicMs;
-    const matches = batch.items.map(({ incoming }) => this.#match(incoming));
-    metrics.ruleEvaluation(batch.items.length, (clock().monotonicMs - startedMs) / 1_000);
-    const items = batch.items.map((item, i) => encode(host, MessageItem, encodable(item, matches[i] ?? [])));
-    const command = encode(host, MessageBatch, { catalogVersion: this.#catalogVersion, items });
+    const matches = items.map(({ incoming }) => this.#match(incoming));
+    metrics.ruleEvaluation(items.length, (clock().monotonicMs - startedMs) / 1_000);
+    let batch: Batch = { items: [], maybeKept };
+    let encoded: Uint8Array[] = [];
+    let bytes = 0;
+    let instances = 0;
+    items.forEach((item, i) => {
+      const rules = matches[i] ?? NO_RULES;
+      const one = encode(host, MessageItem, encodable(item, rules));
+      const starts = rules.reduce((sum, { actions }) => sum + actions.length, 0);
+      const full =
+        bytes + one.length > BATCH_BYTES_MAX ||
+        encoded.length >= BATCH_ITEMS_MAX ||
+        instances + starts > BATCH_INSTANCES_MAX;
+      if (full && encoded.length > 0) {
+        this.#sendBatch(batch, encoded);
+        batch = { items: [], maybeKept };
+        encoded = [];
+        bytes = 0;
+        instances = 0;
+      }
+      batch.items.push(item);
+      encoded.push(one);
+      bytes += one.length;
+      instances += starts;
+    });
+    this.#sendBatch(batch, encoded);
+  }
+
+  #sendBatch(batch: Batch, items: Uint8Array[]): void {
+    const catalogVersion = this.#catalogVersion;
+    const command = encode(this.#parts.host, MessageBatch, { catalogVersion, items });
     this.#requestId++;
     this.#batches.set(this.#requestId, batch);
     this.#parts.toCore({
@@ -215,14 +236,13 @@ export class Ingress implements Gateway {
       requestId: this.#requestId,
       commandKind: COMMAND.messages,
       command,
-      catalogVersion: this.#catalogVersion,
+      catalogVersion,
     });
   }
 
-  #match({ value, source, headers }: IncomingItem): string[] {
+  #match({ value, source, headers }: IncomingItem): readonly Rule[] {
     const envelope = { ...(source === undefined ? {} : { source }), ...(headers === undefined ? {} : { headers }) };
-    const rules = this.#rules.match(value, envelope);
-    return rules.length === 0 ? NO_INSTANCES : rules.map(({ id, version }) => `${id}@${String(version)}`);
+    return this.#rules.match(value, envelope);
   }
 
   #sendCommand(pending: PendingCommand): void {
@@ -237,9 +257,31 @@ export class Ingress implements Gateway {
     const due = this.#retries.filter(({ dueMs }) => dueMs <= monotonicMs);
     if (due.length === 0) return;
     this.#retries = this.#retries.filter(({ dueMs }) => dueMs > monotonicMs);
-    for (const { batch, command } of due) {
-      if (batch !== undefined) this.#sendBatch(batch);
-      if (command !== undefined) this.#sendCommand(command);
+    for (const { batch, command, why } of due) {
+      if (batch !== undefined) {
+        if (deadlineOf(batch) > monotonicMs) this.#sendItems(batch.items, batch.maybeKept);
+        else this.#refuseBatch(batch.items, why, batch.maybeKept);
+      }
+      if (command !== undefined) {
+        if (command.deadlineMs > monotonicMs) this.#sendCommand(command);
+        else command.done({ error: why });
+      }
+    }
+  }
+
+  /** What went to a leader and has had no answer: it may have been lost on the way back, so the outcome is unknown. */
+  #giveUpUnanswered(): void {
+    const { monotonicMs } = this.#parts.clock();
+    const why = new DistricError('NO_LEADER', 'the leader has not answered in time');
+    for (const [requestId, batch] of this.#batches) {
+      if (deadlineOf(batch) > monotonicMs) continue;
+      this.#batches.delete(requestId);
+      this.#refuseBatch(batch.items, why, true);
+    }
+    for (const [requestId, { deadlineMs, done }] of this.#commands) {
+      if (deadlineMs > monotonicMs) continue;
+      this.#commands.delete(requestId);
+      done({ error: new DistricError('OUTCOME_UNKNOWN', `${why.message}; whether the change was made is not known`) });
     }
   }
 
@@ -247,12 +289,10 @@ export class Ingress implements Gateway {
     if (this.#queue.length === 0) return;
     const { monotonicMs } = this.#parts.clock();
     const error = new DistricError('NO_LEADER', 'this coordinator has not joined its cluster yet');
-    const waiting = this.#queue;
-    this.#queue = [];
-    for (const item of waiting) {
-      if (item.deadlineMs > monotonicMs) this.#queue.push(item);
-      else this.#settle(item, { error });
-    }
+    const late = this.#queue.filter(({ deadlineMs }) => deadlineMs <= monotonicMs);
+    if (late.length === 0) return;
+    this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > monotonicMs);
+    this.#refuseBatch(late, error, false);
   }
 
   // ---- from the core ---------------------------------------------------------------------------------------------------
@@ -277,6 +317,9 @@ export class Ingress implements Gateway {
         if (command !== undefined) this.#onCommandResult(command, reply.result);
         break;
       }
+      case 'keys':
+        // For the key ring: who is asking was found out before a request came here.
+        break;
     }
   }
 
@@ -382,14 +425,24 @@ export class Ingress implements Gateway {
   }
 }
 
-function encodable(item: QueuedItem, matched: readonly string[]): MessageItem {
+/** No slash is left in the scope, so that two scopes never share a key. */
+function scopedKeyOf(scope: string, idempotencyKey: string): string {
+  return `${scope.replaceAll('%', '%25').replaceAll('/', '%2f')}/${idempotencyKey}`;
+}
+
+/** Of its youngest item. */
+function deadlineOf({ items }: Batch): number {
+  return items.at(-1)?.deadlineMs ?? 0;
+}
+
+function encodable(item: QueuedItem, rules: readonly Rule[]): MessageItem {
   const { source, headers, idempotencyKey, payload } = item.incoming;
   return {
     id: item.id,
     receivedAt: item.receivedAt,
     payload,
-    matched,
-    ...(idempotencyKey === undefined ? {} : { scopedKey: `${item.scope}/${idempotencyKey}` }),
+    matched: rules.map(({ id, version }) => `${id}@${String(version)}`),
+    ...(idempotencyKey === undefined ? {} : { scopedKey: scopedKeyOf(item.scope, idempotencyKey) }),
     ...(source === undefined ? {} : { source }),
     ...(headers === undefined ? {} : { headers: JSON.stringify(headers) }),
   };

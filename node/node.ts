@@ -23,7 +23,7 @@ import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
-import { FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -203,14 +203,16 @@ export class Coordinator {
       case 'FORWARD_RESULT':
         if (this.#proposals.answered(message.body.requestId)) {
           const result = decode(this.#host, ProposalResult, message.body.result);
-          this.#ports.reply({ kind: 'proposed', requestId: message.body.requestId, result });
+          const isKnown = result.errorCode !== 'OUTCOME_UNKNOWN';
+          const { requestId } = message.body;
+          this.#ports.reply({ kind: 'proposed', requestId, result: isKnown ? result : undefined });
         }
         break;
       case 'READ_INDEX':
         this.#reads.askedByPeer(from, message.body.requestId);
         break;
       case 'READ_INDEX_RESPONSE':
-        this.#reads.peerAnswered(message.body);
+        this.#reads.peerAnswered(message.body, this.#now.monotonicMs);
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
@@ -226,19 +228,30 @@ export class Coordinator {
     this.#peersUp.delete(peer);
     // Answers that were on their way from a leader we lost touch with may never come.
     if (peer === this.raft.leaderId) this.#abandonForwarded(undefined);
-    this.#reads.leaderLost(peer);
+    this.#proposals.peerLost(peer);
+    this.#reads.peerLost(peer);
   }
 
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
-    this.#append(body.commandKind, body.command, body.catalogVersion, {
-      kind: 'peer',
-      peer: from,
-      requestId: body.requestId,
-    });
+    // Workers share the port, and only coordinators have an ingress.
+    if (!this.raft.voters.includes(from)) {
+      this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
+      return;
+    }
+    const { requestId, commandKind, command, catalogVersion } = body;
+    const origin: Origin = { kind: 'peer', peer: from, requestId };
+    const fault = commandFault(commandKind, command);
+    if (fault === undefined) this.#append(commandKind, command, catalogVersion, origin);
+    else this.#answer(origin, fault);
   }
 
   #propose(proposal: Proposal): void {
     const { requestId, commandKind, command, catalogVersion } = proposal;
+    const fault = commandFault(commandKind, command);
+    if (fault !== undefined) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: fault });
+      return;
+    }
     const leader = this.raft.leaderId;
     if (leader === this.#config.raft.nodeId) {
       this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
@@ -341,6 +354,7 @@ export class Coordinator {
       }
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
+        for (const origin of this.#proposals.leadershipLost()) this.#answerUnknown(origin);
       }
       this.#role = role;
       this.#term = term;
@@ -375,10 +389,7 @@ export class Coordinator {
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
-          this.#answer(
-            proposal.origin,
-            proposal.kept ? result : refusal('NO_LEADER', 'leadership changed before it committed'),
-          );
+          this.#answer(proposal.origin, result);
         }
       }
       this.raft.log.shrink(this.state.appliedIndex);
@@ -412,10 +423,18 @@ export class Coordinator {
     }
   }
 
+  #answerUnknown(origin: Origin): void {
+    if (origin.kind === 'ingress') {
+      this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
+    } else if (origin.kind === 'peer') {
+      this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
+    }
+  }
+
   // ---- effects -------------------------------------------------------------------------------------------------------
 
   #flush(): void {
-    this.#reads.startRound(this.raft);
+    this.#reads.startRound(this.raft, this.#now.monotonicMs);
     const { messages, write, reads } = this.raft.output();
     if (write !== undefined) this.#ports.persist(write);
     for (const { to, message } of messages) {

@@ -16,6 +16,9 @@ export const QUERIES_WAITING_MAX = 10_000;
 /** A read that has had no index for this long is refused: the leader does not answer. */
 export const READ_TIMEOUT_MS = 5_000;
 
+/** A leader that refused is asked again after this: it may not know yet what is committed, or not lead any more. */
+export const ASK_AGAIN_MS = 20;
+
 interface Waiting {
   query: QueryInput;
   sinceMs: number;
@@ -40,6 +43,7 @@ export class Reads {
   #rounds = new Map<number, Round>();
   #questions = new Map<number, Round>();
   #questionId = 0;
+  #askAgainMs = -Infinity;
   #waiting = 0;
 
   constructor(ports: CoordinatorPorts, state: StateMachine, answerOf: (query: Query) => unknown) {
@@ -66,10 +70,10 @@ export class Reads {
   }
 
   /** Once a turn: begins one round for everything asked since the last. */
-  startRound(raft: Raft): void {
+  startRound(raft: Raft, nowMs: number): void {
     if (this.#queued.length === 0 && this.#queuedPeers.length === 0) return;
     if (raft.role === 'leader') this.#startOwnRound(raft);
-    else this.#askLeader(raft.leaderId);
+    else this.#askLeader(raft.leaderId, nowMs);
   }
 
   #startOwnRound(raft: Raft): void {
@@ -81,10 +85,10 @@ export class Reads {
     this.#queuedPeers = [];
   }
 
-  #askLeader(leader: string | undefined): void {
+  #askLeader(leader: string | undefined, nowMs: number): void {
     for (const { peer, requestId } of this.#queuedPeers) this.#refusePeer(peer, requestId);
     this.#queuedPeers = [];
-    if (leader === undefined || this.#queued.length === 0) return;
+    if (leader === undefined || this.#queued.length === 0 || nowMs < this.#askAgainMs) return;
     this.#questionId++;
     const asked = this.#ports.send(leader, { kind: 'READ_INDEX', body: { requestId: this.#questionId } });
     // Out of reach: they stay queued, and time out if that lasts.
@@ -109,17 +113,19 @@ export class Reads {
     }
   }
 
-  peerAnswered(body: Body<'READ_INDEX_RESPONSE'>): void {
+  peerAnswered(body: Body<'READ_INDEX_RESPONSE'>, nowMs: number): void {
     const round = this.#questions.get(body.requestId);
     if (round === undefined) return;
     if (body.ok) round.index = body.index;
     else {
       this.#questions.delete(body.requestId);
       this.#requeue(round);
+      this.#askAgainMs = nowMs + ASK_AGAIN_MS;
     }
   }
 
   leaderChanged(leader: string | undefined): void {
+    this.#askAgainMs = -Infinity;
     for (const [id, round] of this.#questions) {
       if (round.leader === leader || round.index !== undefined) continue;
       this.#questions.delete(id);
@@ -127,7 +133,10 @@ export class Reads {
     }
   }
 
-  leaderLost(peer: string): void {
+  /** What `peer` was asked will not be answered, and what it asked nobody waits for: its next life counts from the start. */
+  peerLost(peer: string): void {
+    this.#queuedPeers = this.#queuedPeers.filter((asked) => asked.peer !== peer);
+    for (const round of this.#rounds.values()) round.peers = round.peers.filter((asked) => asked.peer !== peer);
     for (const [id, round] of this.#questions) {
       if (round.leader !== peer || round.index !== undefined) continue;
       this.#questions.delete(id);

@@ -6,7 +6,9 @@
  * 1. A worker is acknowledged a result only after the entry that carries it is applied.
  * 2. An attempt that a worker does not know of is pushed again; the fencing token makes a second copy harmless.
  */
-import type { Host } from '../base/host.ts';
+import { assert } from '../base/assert.ts';
+import { DistricError } from '../base/errors.ts';
+import { decodeText, type Host } from '../base/host.ts';
 import { taskAssignment } from './core/state/attempt-context.ts';
 import { Assign, COMMAND, DrainWorker, LoseWorker, RegisterWorker, Results } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
@@ -15,6 +17,7 @@ import type { Worker } from './core/state/worker-table.ts';
 import type { AttemptKey, ResultItem } from './core/tlv/messages.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import type { Infer, Struct } from './core/tlv/struct.ts';
+import { ERROR_CHARS_MAX } from './core/workflow/schedule.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Now } from './ports.ts';
@@ -37,6 +40,23 @@ interface DeskParts {
 
 function attemptKey({ instanceId, taskId, token }: Infer<typeof AttemptKey>): string {
   return `${instanceId}/${taskId}#${String(token)}`;
+}
+
+/** Names become keys of the state, which takes printable ASCII of bounded length; all replicas would stop at others. */
+const NAME = /^[\x21-\x7e]{1,253}$/;
+const TYPES_PER_WORKER_MAX = 1_000;
+const TYPES_BYTES_MAX = 1024 * 1024;
+
+/** Why this worker cannot be registered; undefined when it can. */
+function helloFault({ workerId, session, address, types }: Body<'WORKER_HELLO'>): string | undefined {
+  if (types.length > TYPES_PER_WORKER_MAX) return `more than ${String(TYPES_PER_WORKER_MAX)} task types`;
+  const names = [workerId, session, address, ...types.map(({ name }) => name)];
+  const misfit = names.find((name) => !NAME.test(name));
+  if (misfit !== undefined) return `"${misfit.slice(0, 100)}" is not 1 to 253 characters of printable ASCII`;
+  const bytes = types.reduce((sum, type) => sum + type.version.length + (type.configSchema?.length ?? 0), 0);
+  return bytes > TYPES_BYTES_MAX
+    ? `the schemas of its task types are over ${String(TYPES_BYTES_MAX)} bytes`
+    : undefined;
 }
 
 export class TaskDesk {
@@ -137,6 +157,11 @@ export class TaskDesk {
 
   #onHello(from: string, hello: Body<'WORKER_HELLO'>): void {
     if (hello.workerId !== from) return;
+    const fault = helloFault(hello);
+    if (fault !== undefined) {
+      this.#parts.ports.log.warn({ component: 'workers', worker: from.slice(0, 100), reason: fault }, 'worker refused');
+      return;
+    }
     this.#hellos.set(from, hello);
     const known = this.#parts.state.workers.workers.get(from);
     if (known?.session === hello.session && !known.draining) {
@@ -176,10 +201,22 @@ export class TaskDesk {
     // Reported again before the first report was applied: one entry is enough.
     if (this.#reporters.has(key)) return;
     this.#reporters.set(key, from);
-    const tooLarge = result.output !== undefined && result.output.length > OUTPUT_BYTES_MAX;
-    const error = `the output is over its limit of ${String(OUTPUT_BYTES_MAX)} bytes`;
     const { instanceId, taskId, token } = result;
-    this.#results.push(tooLarge ? { instanceId, taskId, token, status: 'terminal', error } : result);
+    const fault = result.output === undefined ? undefined : this.#outputFault(result.output);
+    if (fault !== undefined) this.#results.push({ instanceId, taskId, token, status: 'terminal', error: fault });
+    else if (result.error === undefined) this.#results.push(result);
+    else this.#results.push({ ...result, error: result.error.slice(0, ERROR_CHARS_MAX) });
+  }
+
+  /** What is wrong with an output; it becomes part of contexts and answers as it stands, so it must be JSON. */
+  #outputFault(output: Uint8Array): string | undefined {
+    if (output.length > OUTPUT_BYTES_MAX) return `the output is over its limit of ${String(OUTPUT_BYTES_MAX)} bytes`;
+    try {
+      JSON.parse(decodeText(this.#parts.host, output));
+      return undefined;
+    } catch {
+      return 'the output is not JSON';
+    }
   }
 
   // ---- once a turn, while leading --------------------------------------------------------------------------------
@@ -187,7 +224,11 @@ export class TaskDesk {
   lead(nowMs: number): void {
     this.#proposeResults();
     this.#proposeLosses(nowMs);
-    const assigned = this.#dispatcher.choose(({ id, session }) => this.#hellos.get(id)?.session === session);
+    // A draining worker that registers with a new leader is not listed as draining yet.
+    const assigned = this.#dispatcher.choose(({ id, session }) => {
+      const hello = this.#hellos.get(id);
+      return hello?.session === session && !hello.draining;
+    });
     if (assigned.length > 0) {
       this.#parts.propose(COMMAND.assign, Assign, { assignments: assigned }, () => this.#dispatcher.settled(assigned));
     }
@@ -230,7 +271,7 @@ export class TaskDesk {
   }
 
   #push(workerId: string, instanceId: string, position: number): void {
-    const body = taskAssignment(this.#parts.host, this.#parts.state, instanceId, position);
+    const body = this.#assignment(workerId, instanceId, position);
     if (body === undefined) return;
     if (this.#parts.ports.send(workerId, { kind: 'TASK_ASSIGN', body })) return;
     const unsent = this.#unsent.get(workerId) ?? [];
@@ -238,9 +279,28 @@ export class TaskDesk {
     this.#unsent.set(workerId, unsent);
   }
 
+  #assignment(workerId: string, instanceId: string, position: number): Body<'TASK_ASSIGN'> | undefined {
+    const { host, state } = this.#parts;
+    try {
+      return taskAssignment(host, state, instanceId, position);
+    } catch (error) {
+      if (!(error instanceof DistricError)) throw error;
+      // It would wait for its time-out, again and again: it fails now, and says why.
+      const instance = state.instances.active.get(instanceId);
+      const taskId = instance === undefined ? undefined : state.instances.planOf(instance).tasks[position]?.id;
+      const token = instance?.tasks[position]?.token ?? 0;
+      assert(taskId !== undefined, 'what is too large to assign is a task of a running instance');
+      this.#onResult(workerId, { instanceId, taskId, token, status: 'terminal', error: error.message });
+      return undefined;
+    }
+  }
+
   #sendUnsent(): void {
-    for (const [workerId, attempts] of this.#unsent) {
-      this.#unsent.delete(workerId);
+    if (this.#unsent.size === 0) return;
+    // Taken out first: what cannot be sent now either is put back, and waits for the next turn.
+    const unsent = this.#unsent;
+    this.#unsent = new Map();
+    for (const [workerId, attempts] of unsent) {
       if (!this.connected.has(workerId)) continue;
       for (const { instanceId, position } of attempts) this.#push(workerId, instanceId, position);
     }

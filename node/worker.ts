@@ -14,8 +14,12 @@ import type { LoopLog, Now } from './ports.ts';
 
 /** Registration is tried again after this. */
 export const HELLO_RETRY_MS = 1_000;
+/** At least this long between two, however often coordinators say to try elsewhere or again. */
+export const HELLO_REDIRECT_MS = 20;
 /** A report without acknowledgement is sent again after this. */
 export const REPORT_RETRY_MS = 3_000;
+/** Outputs and errors of one report, in bytes; a frame takes 4 MiB, and a report that does not fit never arrives. */
+export const REPORT_BYTES_MAX = 1024 * 1024;
 /** Attempts held at once, running or waiting for their acknowledgement, per slot. */
 const ATTEMPTS_PER_SLOT_MAX = 64;
 
@@ -66,6 +70,7 @@ export class WorkerNode {
   readonly #attempts = new Map<string, Attempt>();
   #leaderId: string | undefined;
   #registered = false;
+  #helloSentMs = -Infinity;
   #helloDueMs = 0;
   #draining = false;
   #drainSent = false;
@@ -122,7 +127,8 @@ export class WorkerNode {
   turn(now: Now): void {
     this.#nowMs = now.monotonicMs;
     if (!this.#registered) {
-      this.#register();
+      // Taken off the list as it asked: another registration would bring it back for as long as it still runs.
+      if (!this.#leavingSent) this.#register();
       return;
     }
     this.#report();
@@ -167,17 +173,18 @@ export class WorkerNode {
       return;
     }
     // Told by the leader itself that it does not know us (any more), or by another coordinator who leads.
-    if (leaderId === '' && from !== this.#leaderId) return;
+    if (leaderId === '' && (from !== this.#leaderId || !this.#registered)) return;
     const leader = leaderId === '' ? from : leaderId;
     if (this.#registered && leader === this.#leaderId && from !== leader) return;
     this.#leaderId = leader;
     this.#registered = false;
-    this.#helloDueMs = 0;
+    this.#helloDueMs = this.#helloSentMs + HELLO_REDIRECT_MS;
   }
 
   #register(): void {
     const leader = this.#leaderId;
     if (leader === undefined || !this.#connected.has(leader) || this.#nowMs < this.#helloDueMs) return;
+    this.#helloSentMs = this.#nowMs;
     this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
     const { workerId, session, capacity, types, address } = this.#config;
     const attempts = [...this.#attempts.values()].map(({ key }) => key);
@@ -188,7 +195,8 @@ export class WorkerNode {
   #onAssign(assignment: Body<'TASK_ASSIGN'>): void {
     const { instanceId, taskId, token, type } = assignment;
     const key = { instanceId, taskId, token };
-    if (this.#attempts.has(textKey(key))) return;
+    // Once it said that it leaves, the leader gives whatever was on its way to another one.
+    if (this.#leavingSent || this.#attempts.has(textKey(key))) return;
     if (this.#attempts.size >= this.#config.capacity * ATTEMPTS_PER_SLOT_MAX) {
       this.#ports.log.error({ component: 'worker', instanceId, taskId }, 'too many attempts held: refused one');
       return;
@@ -238,14 +246,23 @@ export class WorkerNode {
   #report(): void {
     const leader = this.#leaderId;
     if (leader === undefined) return;
-    const results: Infer<typeof ResultItem>[] = [];
+    let results: Infer<typeof ResultItem>[] = [];
+    let bytes = 0;
+    const send = (): void => {
+      this.#ports.send(leader, { kind: 'TASK_RESULT', body: { session: this.#config.session, results } });
+      results = [];
+      bytes = 0;
+    };
     for (const attempt of this.#attempts.values()) {
       if (attempt.result === undefined || this.#nowMs - attempt.reportedMs < REPORT_RETRY_MS) continue;
       attempt.reportedMs = this.#nowMs;
+      const { output, error } = attempt.result;
+      const more = (output?.length ?? 0) + (error?.length ?? 0);
+      if (results.length > 0 && bytes + more > REPORT_BYTES_MAX) send();
       results.push(attempt.result);
+      bytes += more;
     }
-    if (results.length === 0) return;
-    this.#ports.send(leader, { kind: 'TASK_RESULT', body: { session: this.#config.session, results } });
+    if (results.length > 0) send();
   }
 
   #sayDrain(): void {

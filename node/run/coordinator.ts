@@ -138,14 +138,21 @@ export class CoordinatorProcess {
     const stateStore = await StateStore.open(join(config.dataDir, 'state'), {
       mapBytesMax: config.limits.stateMapBytesMax,
       onCommit: nodeMetrics.stateCommitted,
+    }).catch(async (error: unknown) => {
+      await logStore.close();
+      throw error;
     });
     nodeMetrics.observeStorage({
       log: { usedBytes: () => logStore.usedBytes(), bytesMax: config.limits.logMapBytesMax },
       state: { usedBytes: () => stateStore.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
     });
     const started = new CoordinatorProcess(config, parts, logStore, stateStore);
-    const addresses = await started.#listen();
-    return { process: started, addresses };
+    try {
+      return { process: started, addresses: await started.#listen() };
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
   }
 
   #openApi(): ApiServer {
@@ -168,6 +175,7 @@ export class CoordinatorProcess {
         requestBytesMax: config.limits.requestBytesMax,
         itemsMax: config.limits.requestItemsMax,
       },
+      timeouts: { drainMs: config.drainTimeoutMs },
       log: parts.logging.component('http'),
       onBug: parts.onFatal,
     });

@@ -57,17 +57,28 @@ export async function startNode(
   if (gossip !== undefined) addresses['gossip'] = formatAddress(gossip.address.host, gossip.address.port);
   const tls = await NodeTls.open(config, { logging, nodeMetrics, health });
   const parts = { logging, netMetrics, nodeMetrics, health, tls, onFatal: fatal };
+  const closeShared = async (): Promise<void> => {
+    await gossip?.close();
+    tls?.close();
+    await observability.close();
+    nodeMetrics.close();
+  };
   let stopRole: () => Promise<void>;
-  if (role === 'coordinator') {
-    const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
-    const accessMetrics = new AccessTelemetry(nodeMetrics.registry);
-    const started = await CoordinatorProcess.start(config, { ...parts, metrics, accessMetrics });
-    Object.assign(addresses, started.addresses);
-    stopRole = () => started.process.stop();
-  } else {
-    const metrics = new WorkerTelemetry(nodeMetrics.registry);
-    const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
-    stopRole = () => started.stop();
+  try {
+    if (role === 'coordinator') {
+      const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
+      const accessMetrics = new AccessTelemetry(nodeMetrics.registry);
+      const started = await CoordinatorProcess.start(config, { ...parts, metrics, accessMetrics });
+      Object.assign(addresses, started.addresses);
+      stopRole = () => started.process.stop();
+    } else {
+      const metrics = new WorkerTelemetry(nodeMetrics.registry);
+      const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
+      stopRole = () => started.stop();
+    }
+  } catch (error) {
+    await closeShared();
+    throw error;
   }
   health.set(role, 'UP');
   log.info({ role, version, ...addresses }, 'ready');
@@ -81,10 +92,7 @@ export async function startNode(
       log.error({ reason: error instanceof Error ? error.message : String(error) }, 'the shutdown was not clean');
       code = 1;
     }
-    await gossip?.close();
-    tls?.close();
-    await observability.close();
-    nodeMetrics.close();
+    await closeShared();
     log.info({}, 'stopped');
     logging.flush();
     return code;

@@ -34,7 +34,12 @@ export class Client {
    * One call. `done` is called once: with the answer, or with undefined when the process went away or the client lost
    * patience; `late` with an answer that came after that.
    */
-  #call<T>(node: SimCoordinator, use: (gateway: Gateway, answer: (value: T) => void) => void, done: (value: T | undefined) => void, late: (value: T) => void): void {
+  #call<T>(
+    node: SimCoordinator,
+    use: (gateway: Gateway, answer: (value: T) => void) => void,
+    done: (value: T | undefined) => void,
+    late: (value: T) => void,
+  ): void {
     const { process } = node;
     const { incarnation } = process;
     let settled = false;
@@ -49,7 +54,16 @@ export class Client {
     const gone = (): void => settle(undefined);
     this.open++;
     node.onGone.add(gone);
-    this.#world.queue.after(PATIENCE_US, gone);
+    const { pauses, paused } = process;
+    this.#world.queue.after(PATIENCE_US, () => {
+      const isSound = !paused && process.alive && process.incarnation === incarnation && process.pauses === pauses;
+      demand(
+        settled || !isSound,
+        'answeredOnce',
+        () => `${node.id} leaves a request without an answer for ${PATIENCE_US / 1e6} s`,
+      );
+      gone();
+    });
     const isThere = node.call((gateway) => {
       use(gateway, (value) => {
         demand(!answered, 'answeredOnce', () => `${node.id} answers a request twice`);
@@ -75,7 +89,11 @@ export class Client {
     this.#submit(submissions, scope, 1);
   }
 
-  #submit(batch: readonly { submission: Submission; value: Record<string, unknown> }[], scope: string, tries: number): void {
+  #submit(
+    batch: readonly { submission: Submission; value: Record<string, unknown> }[],
+    scope: string,
+    tries: number,
+  ): void {
     const items = batch.map(({ submission: { key }, value }) => ({
       value,
       payload: encodeText(nodeHost, JSON.stringify(value)),
@@ -95,7 +113,12 @@ export class Client {
     if (outcome !== undefined) this.#history.onOutcome(submission, outcome);
   }
 
-  #onOutcomes(batch: readonly { submission: Submission; value: Record<string, unknown> }[], outcomes: readonly ItemOutcome[] | undefined, scope: string, tries: number): void {
+  #onOutcomes(
+    batch: readonly { submission: Submission; value: Record<string, unknown> }[],
+    outcomes: readonly ItemOutcome[] | undefined,
+    scope: string,
+    tries: number,
+  ): void {
     const again = batch.filter(({ submission }, i) => {
       const outcome = outcomes?.[i];
       if (outcome === undefined) submission.unknownCount++;
@@ -122,7 +145,12 @@ export class Client {
       else done(outcome);
     };
     const late = (): void => undefined;
-    this.#call<CommandOutcome>(this.#random.pick(this.#nodes), (gateway, answer) => gateway.command(command, ANONYMOUS, answer), finish, late);
+    this.#call<CommandOutcome>(
+      this.#random.pick(this.#nodes),
+      (gateway, answer) => gateway.command(command, ANONYMOUS, answer),
+      finish,
+      late,
+    );
   }
 
   /** A linearizable read at a random coordinator; no answer: `done` is not called. */
@@ -133,7 +161,23 @@ export class Client {
       if ('error' in outcome && outcome.error.retryable) this.#world.counters.add('read refused');
       else done(outcome, beganUs);
     };
-    const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void => gateway.query(query, 'linearizable', answer);
-    this.#call<QueryOutcome>(this.#random.pick(this.#nodes), use, finish, finish);
+    const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void =>
+      gateway.query(query, 'linearizable', answer);
+    const node = this.#random.pick(this.#nodes);
+    if (this.#world.trace.verbose)
+      this.#world.trace.note('', '', `client reads ${JSON.stringify(query)} at ${node.id}`);
+    this.#call<QueryOutcome>(node, use, finish, finish);
+  }
+
+  /** A linearizable read at this very coordinator, until it is answered. */
+  insist(node: SimCoordinator, query: Query): void {
+    this.unfinished++;
+    const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void =>
+      gateway.query(query, 'linearizable', answer);
+    const finish = (outcome: QueryOutcome | undefined): void => {
+      this.unfinished--;
+      if (outcome === undefined || 'error' in outcome) this.#later(() => this.insist(node, query));
+    };
+    this.#call<QueryOutcome>(node, use, finish, () => undefined);
   }
 }

@@ -1,9 +1,108 @@
-import { runSeed } from './simulation.ts';
-const from = Number(process.argv[2] ?? 1), n = Number(process.argv[3] ?? 1);
-const verbose = process.argv[4] === '-v';
-for (let seed = from; seed < from + n; seed++) {
-  const t = performance.now();
-  const r = runSeed(seed, verbose ? (line) => console.log(line) : undefined);
-  console.log(seed, r.traceHash, r.virtualSeconds.toFixed(0), r.events, (performance.now() - t).toFixed(0) + 'ms', r.failure?.check, r.failure?.detail);
-  if (n === 1) console.log([...r.counts].sort().map(([k, v]) => `${k}=${v}`).join(', '));
+/**
+ * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--json FILE]`,
+ * `--seed S [--verbose]` for one seed, `--mutants` for all planted bugs, `--mutant NAME` for one.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { plant } from './mutant-loader.ts';
+import { MUTANTS } from './mutants.ts';
+import type { SeedReport } from './simulation.ts';
+
+const TWICE_DEFAULT = 20;
+const MUTANT_SEEDS = 300;
+/** So many seeds reach every rare state, or the simulation has gone blind somewhere. */
+const SEEDS_THAT_REACH_ALL = 300;
+
+const { values: flags } = parseArgs({
+  options: {
+    seeds: { type: 'string' },
+    from: { type: 'string' },
+    seed: { type: 'string' },
+    minutes: { type: 'string' },
+    twice: { type: 'string' },
+    json: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
+  },
+});
+
+if (flags.mutants) await allMutants();
+else {
+  // The bug is planted before anything of the product is loaded.
+  if (flags.mutant !== undefined) await plantByName(flags.mutant);
+  if (flags.verbose && flags.seed !== undefined) await oneSeed(Number(flags.seed));
+  else await seeds();
+}
+
+async function plantByName(name: string): Promise<void> {
+  const mutant = MUTANTS.find((one) => one.name === name);
+  if (mutant === undefined)
+    throw new Error(`there is no mutant ${name}; there are ${MUTANTS.map((one) => one.name).join(', ')}`);
+  plant(mutant);
+  const { askOnly } = await import('./violation.ts');
+  askOnly(mutant.check);
+}
+
+async function oneSeed(seed: number): Promise<void> {
+  const { runSeed } = await import('./simulation.ts');
+  const report = runSeed(seed, (line) => console.log(line));
+  printFailure(report);
+  if (report.failure !== undefined) process.exitCode = 1;
+}
+
+async function seeds(): Promise<void> {
+  const { runSeeds, describe, RARE_STATES } = await import('./run-seeds.ts');
+  const { seed, from, minutes, mutant } = flags;
+  const unbounded = minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER / 2;
+  const count = flags.seeds === undefined ? unbounded : Number(flags.seeds);
+  const options = {
+    from: Number(seed ?? from ?? 1),
+    count: seed === undefined ? count : 1,
+    twice: Number(flags.twice ?? TWICE_DEFAULT),
+    minutes: minutes === undefined ? undefined : Number(minutes),
+    stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
+  };
+  const summary = runSeeds(options, printFailure);
+  for (const failure of summary.failures) {
+    if (failure.check === 'determinism') console.log(`seed ${failure.seed} failed: determinism: ${failure.detail}`);
+  }
+  for (const line of describe(summary)) console.log(line);
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(summary, null, 2)}\n`);
+  const isBlind =
+    summary.seeds >= SEEDS_THAT_REACH_ALL && RARE_STATES.some((name) => (summary.counts[name] ?? 0) === 0);
+  if (summary.failures.length > 0 || (isBlind && mutant === undefined)) process.exitCode = 1;
+}
+
+function printFailure({ seed, failure, traceHash, virtualSeconds }: SeedReport): void {
+  if (failure === undefined) return;
+  console.log(`seed ${seed} failed: ${failure.check} after ${virtualSeconds.toFixed(1)} s (trace ${traceHash})`);
+  console.log(`  ${failure.detail}`);
+  const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
+  console.log(`  replay: npm run sim -- --seed ${seed} --verbose${mutant}`);
+}
+
+async function allMutants(): Promise<void> {
+  const { runMutants } = await import('./mutant-runs.ts');
+  const limit = Number(flags.seeds ?? MUTANT_SEEDS);
+  const results = await runMutants(limit, ({ mutant, seed, seconds, output }) => {
+    const found = seed === undefined ? `NOT FOUND in ${limit} seeds` : `found at seed ${seed}`;
+    console.log(`${mutant.name.padEnd(32)} ${mutant.check.padEnd(20)} ${found} (${seconds.toFixed(1)} s)`);
+    if (seed === undefined) console.log(output.split('\n').slice(-6).join('\n'));
+  });
+  const found = results.filter(({ seed }) => seed !== undefined);
+  if (flags.json !== undefined) {
+    const rows = results.map(({ mutant, seed, seconds }) => ({
+      name: mutant.name,
+      check: mutant.check,
+      seed: seed ?? null,
+      seconds,
+    }));
+    writeFileSync(
+      flags.json,
+      `${JSON.stringify({ found: found.length, planted: results.length, mutants: rows }, null, 2)}\n`,
+    );
+  }
+  console.log(`mutants ${found.length}/${results.length}`);
+  if (found.length < results.length) process.exitCode = 1;
 }

@@ -50,6 +50,7 @@ export class Nemesis {
       node.logDisk.flusher.heal();
       node.stateDisk.flusher.heal();
       node.crashInWrite = undefined;
+      node.crashAfterVote = undefined;
       node.process.resume();
       if (apart.has(node.id)) node.crash();
       else if (!node.process.alive) node.boot();
@@ -57,6 +58,7 @@ export class Nemesis {
     for (const worker of this.#workers) {
       worker.calm = true;
       worker.process.resume();
+      if (worker.draining) worker.crash();
       if (!worker.process.alive) worker.boot();
     }
   }
@@ -70,6 +72,10 @@ export class Nemesis {
         break;
       case 'crash in a write':
         node.crashInWrite = () => this.#crash(node);
+        break;
+      case 'crash after a vote':
+        // Back at once: others of that term may still ask.
+        for (const one of this.#coordinators) one.crashAfterVote = () => this.#crash(one, 20_000);
         break;
       case 'power loss':
         for (const one of this.#coordinators) this.#crash(one);
@@ -145,16 +151,23 @@ export class Nemesis {
     if (!process.process.alive) process.boot();
   }
 
-  #crash(node: SimCoordinator): void {
+  #crash(node: SimCoordinator, downUsMax?: number): void {
     node.crash();
-    this.#later(this.#durationUs(10), () => this.#start(node));
+    // Some are back before anybody has noticed.
+    const shortUs = downUsMax ?? (this.#random.chance(0.3) ? 60_000 : undefined);
+    const downUs = shortUs === undefined ? this.#durationUs(10) : this.#random.integer(1_000, shortUs);
+    this.#later(downUs, () => this.#start(node));
   }
 
   #slowNetwork(): void {
     const { network } = this.#world;
     network.plan = { ...network.plan, spike: 0.3, spikeUs: this.#random.integer(10_000, SECOND_US) };
     this.#later(this.#durationUs(10), () => {
-      network.plan = { ...network.plan, spike: this.#world.plan.network.spike, spikeUs: this.#world.plan.network.spikeUs };
+      network.plan = {
+        ...network.plan,
+        spike: this.#world.plan.network.spike,
+        spikeUs: this.#world.plan.network.spikeUs,
+      };
     });
   }
 
@@ -168,7 +181,7 @@ export class Nemesis {
       [from, to],
       [to, from],
     ];
-    let pairs: (readonly [string, string])[] = [];
+    let pairs: (readonly [string, string])[];
     if (fault === 'split') {
       const half = ids.filter(() => random.chance(0.5));
       const other = ids.filter((id) => !half.includes(id));

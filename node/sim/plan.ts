@@ -4,7 +4,17 @@ import type { NetworkPlan } from './sim-network.ts';
 import type { DiskPlan } from './sim-disk.ts';
 
 export const FAULTS = [
-  ...(['crash', 'crash in a write', 'power loss', 'pause', 'isolate', 'isolate leader', 'split', 'one way'] as const),
+  ...([
+    'crash',
+    'crash in a write',
+    'crash after a vote',
+    'power loss',
+    'pause',
+    'isolate',
+    'isolate leader',
+    'split',
+    'one way',
+  ] as const),
   ...(['bridge', 'reset', 'log stall', 'state stall', 'clock jump', 'slow network'] as const),
   ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),
 ] as const;
@@ -36,19 +46,25 @@ export interface Plan {
 
 export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
 
+/** The profiles of the node, and one that makes elections collide. */
+const DEFAULT_TIMING = { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 };
+const FAST_TIMINGS = [
+  { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 },
+  { electionMsMin: 200, electionMsMax: 205, heartbeatMs: 50 },
+];
+
 export function makePlan(seed: number): Plan {
   const random = Random.stream(seed, 'plan');
   const coordinators = random.pick([1, 3, 3, 3, 3, 5, 5]);
   const isFast = random.chance(0.3);
   const rare = (): number => (random.chance(0.5) ? 0 : random.pick([0.002, 0.02, 0.1]));
   const isWide = !isFast && random.chance(0.2);
+  const workerCapacity = random.pick([1, 2, 8]);
   const flushUsMax = random.pick([500, 3_000, 20_000]);
   return {
     coordinators,
     workers: random.integer(1, 3),
-    timing: isFast
-      ? { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 }
-      : { electionMsMin: 1_000, electionMsMax: 2_000, heartbeatMs: 100 },
+    timing: isFast ? random.pick(FAST_TIMINGS) : DEFAULT_TIMING,
     faults: FAULTS.filter(() => random.chance(0.6)),
     faultGapUs: random.pick([1_000_000, 3_000_000, 8_000_000]),
     network: {
@@ -57,16 +73,16 @@ export function makePlan(seed: number): Plan {
       spike: random.pick([0, 0.001, 0.02]),
       spikeUs: random.pick([20_000, 500_000]),
       loss: rare(),
-      duplicate: rare(),
+      duplicate: random.pick([0, 0.01, 0.3]),
       reorder: rare(),
     },
     logDisk: { flushUsMin: 100, flushUsMax },
     stateDisk: { flushUsMin: 200, flushUsMax: flushUsMax * 2 },
     drift: random.pick([0, 0.01, 0.2]),
     skewMs: random.pick([0, 500, 60_000]),
-    messageGapUs: random.pick([200_000, 500_000, 1_500_000]),
+    messageGapUs: random.pick(workerCapacity === 1 || isWide ? [600_000, 1_500_000] : [200_000, 500_000, 1_500_000]),
     readGapUs: random.pick([150_000, 400_000]),
-    workerCapacity: random.pick([1, 2, 8]),
+    workerCapacity,
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
   };

@@ -6,10 +6,10 @@
  */
 import type { Random } from '../../base/random.ts';
 import type { HardState, LogReader, LogWrite } from '../core/raft/log-reader.ts';
+import { MemoryStore } from '../core/state/memory-store.ts';
 import type { Writes } from '../core/state/store.ts';
 import type { Counters } from './counters.ts';
 import type { EventQueue } from './event-queue.ts';
-import { SimStore } from './sim-store.ts';
 
 export interface DiskPlan {
   flushUsMin: number;
@@ -144,7 +144,7 @@ export class SimLogDisk implements LogReader {
 
 export class SimStateDisk {
   readonly flusher: Flusher;
-  readonly store = new SimStore();
+  readonly store = new MemoryStore();
   readonly #counters: Counters;
 
   constructor(queue: EventQueue, random: Random, plan: DiskPlan, counters: Counters) {
@@ -153,7 +153,7 @@ export class SimStateDisk {
   }
 
   commit(writes: Writes, done: () => void): void {
-    this.flusher.write({ apply: () => this.store.apply(writes), done });
+    this.flusher.write({ apply: () => this.store.commit(writes), done });
   }
 
   crash(): void {

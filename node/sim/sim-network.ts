@@ -17,6 +17,9 @@ import type { Trace } from './trace.ts';
 /** A connection that brought nothing for so long is closed (as net-limits.ts has it for the control lane). */
 const IDLE_US = 6_000_000;
 
+/** A doubled frame comes again within one of these: in between others, after a restart, in another age. */
+const STRAY_US_MAX = [5_000, 100_000, 100_000, 500_000, 500_000, 20_000_000];
+
 export interface NetworkPlan {
   delayUsMin: number;
   delayUsMax: number;
@@ -214,7 +217,7 @@ export class SimNetwork {
     }
     if (duplicate > 0 && this.#random.chance(duplicate)) {
       this.#counters.add('fault: frame doubled');
-      this.#stray(own, other, frame, this.#random.chance(0.1) ? 20_000_000 : 500_000);
+      this.#stray(own, other, frame, this.#random.pick(STRAY_US_MAX));
       return false;
     }
     if (reorder > 0 && !own.blocked && this.#random.chance(reorder)) {
@@ -235,6 +238,8 @@ export class SimNetwork {
     const message = decodeMessage(nodeHost, frame.code, frame.payload);
     assert(message !== undefined, 'a message that was sent is known');
     this.#trace.mix(frame.code, frame.payload.length);
+    if (this.#trace.verbose)
+      this.#trace.note('', '', `${own.endpoint.id} -> ${other.endpoint.id} ${message.kind} ${summary(message)}`);
     other.endpoint.onMessage(own.endpoint.id, message);
   }
 
@@ -329,4 +334,11 @@ function pairKey(a: string, b: string): string {
 function sides({ ends }: Link, id: string): [End, End] {
   const [a, b] = ends;
   return a.endpoint.id === id ? [a, b] : [b, a];
+}
+
+function summary(message: Message): string {
+  return JSON.stringify(message.body, (_key, value: unknown) => {
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    return Array.isArray(value) && value.length > 8 ? `${value.length} elements` : value;
+  });
 }

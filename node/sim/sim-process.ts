@@ -7,6 +7,8 @@ export class SimProcess {
   /** Counts the starts. */
   incarnation = 0;
   paused = false;
+  /** Counts the pauses. */
+  pauses = 0;
   #waiting: (() => void)[] = [];
   #resumes = 0;
 
@@ -46,6 +48,7 @@ export class SimProcess {
   pause(durationUs: number): void {
     if (!this.alive || this.paused) return;
     this.paused = true;
+    this.pauses++;
     const resume = ++this.#resumes;
     this.#queue.after(durationUs, () => {
       if (this.#resumes === resume) this.resume();

@@ -2,7 +2,7 @@ import type { CoordinatorMetrics, WorkerMetrics } from '../metrics.ts';
 import type { LogFields, LoopLog } from '../ports.ts';
 import type { Counters } from './counters.ts';
 import type { Trace } from './trace.ts';
-import { Violation } from './violation.ts';
+import { demand } from './violation.ts';
 
 const nothing = (): void => undefined;
 
@@ -29,9 +29,7 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     leaderChanged: nothing,
     raftProgress: nothing,
     commitLatency: nothing,
-    stateHashMismatch: () => {
-      throw new Violation('stateHash', 'the product itself found a replica that has diverged');
-    },
+    stateHashMismatch: () => demand(false, 'stateHash', () => 'the product itself found a replica that has diverged'),
   };
 }
 
@@ -41,8 +39,7 @@ export function workerMetrics(): WorkerMetrics {
 
 export function loopLog(trace: Trace, who: string): LoopLog {
   const write = (level: string) => (fields: LogFields, text: string) => {
-    if (trace.verbose) trace.note(who, `${level} ${text} ${JSON.stringify(fields)}`);
-    else trace.note(who, text);
+    trace.note(who, text, trace.verbose ? `(${level}) ${JSON.stringify(fields)}` : '');
   };
   return { debug: nothing, info: write('info'), warn: write('warn'), error: write('error') };
 }

@@ -1,6 +1,5 @@
 /** A worker process: the shipping loop over a simulated network, with plugins that run in virtual time. */
-import { decodeText } from '../../base/host.ts';
-import { encodeText } from '../../base/host.ts';
+import { decodeText, encodeText } from '../../base/host.ts';
 import { Random } from '../../base/random.ts';
 import type { Body, Message } from '../core/tlv/messages.ts';
 import { nodeHost } from '../io/host.ts';
@@ -14,6 +13,9 @@ import type { World } from './world.ts';
 
 const TICK_US = 100_000;
 const TURN_DELAY_US_MAX = 300;
+/** Plugins hang only where the time-out of the task soon ends it. */
+const HANG_MS_MAX = 10_000;
+const CALM_TASK_US_MAX = 20_000;
 
 type Assignment = Body<'TASK_ASSIGN'>;
 
@@ -40,6 +42,7 @@ export class SimWorker implements Endpoint {
   #running = new Set<string>();
   /** Plugins neither fail nor hang any more. */
   calm = false;
+  draining = false;
 
   constructor(world: World, id: string, types: readonly string[], clock: SimClock, onTask: OnTask) {
     this.#world = world;
@@ -60,6 +63,7 @@ export class SimWorker implements Endpoint {
     this.process.start();
     const { incarnation } = this.process;
     trace.note(this.id, `start ${incarnation}`);
+    this.draining = false;
     this.#inbox = [];
     this.#turnScheduled = false;
     this.#running = new Set();
@@ -92,6 +96,7 @@ export class SimWorker implements Endpoint {
   }
 
   drain(): void {
+    this.draining = true;
     this.process.deliver(() => this.#take({ kind: 'drain' }));
   }
 
@@ -113,18 +118,19 @@ export class SimWorker implements Endpoint {
     const key = runKey(assignment);
     this.#running.add(key);
     const random = this.#random;
-    if (!this.calm && random.chance(0.02)) {
-      // Hangs: the task's time-out ends it.
-      this.#world.counters.add('plugin hangs');
-      return;
-    }
-    const durationUs = random.integer(100, this.#world.plan.taskMsMax * 1_000);
+    const isHung = !this.calm && assignment.timeoutMs <= HANG_MS_MAX && random.chance(0.03);
+    if (isHung) this.#world.counters.add('plugin hangs');
+    const timeoutUs = assignment.timeoutMs * 1_000;
+    const workUs = random.integer(100, this.calm ? CALM_TASK_US_MAX : this.#world.plan.taskMsMax * 1_000);
+    const durationUs = isHung ? timeoutUs : workUs;
     const fate = this.calm ? 1 : random.fraction();
     const output = encodeText(nodeHost, JSON.stringify({ token }));
     const attempt = { instanceId, taskId, token };
     this.process.deliverAfter(durationUs, () => {
       if (!this.#running.delete(key)) return;
-      if (fate < 0.05) this.#finished({ ...attempt, status: 'retryable', error: 'try again' });
+      // The plugin host ends what runs over its time.
+      if (isHung) this.#finished({ ...attempt, status: 'retryable', error: 'timed out' });
+      else if (fate < 0.05) this.#finished({ ...attempt, status: 'retryable', error: 'try again' });
       else if (fate < 0.07) this.#finished({ ...attempt, status: 'terminal', error: 'hopeless' });
       else this.#finished({ ...attempt, status: 'ok', output });
     });

@@ -29,11 +29,16 @@ export class Trace {
     this.#hash = Math.imul(hash ^ (hash >>> 13) ^ b, FNV_PRIME);
   }
 
-  note(who: string, text: string): void {
+  /** `details` are for readers only. */
+  note(who: string, text: string, details = ''): void {
+    if (text !== '') this.#mixText(who, text);
+    this.#print?.(`${(this.#queue.nowUs / 1e6).toFixed(6).padStart(12)} ${who.padEnd(4)} ${text} ${details}`);
+  }
+
+  #mixText(who: string, text: string): void {
     let textHash = FNV_PRIME;
     for (let i = 0; i < who.length; i++) textHash = Math.imul(textHash ^ who.charCodeAt(i), FNV_PRIME);
     for (let i = 0; i < text.length; i++) textHash = Math.imul(textHash ^ text.charCodeAt(i), FNV_PRIME);
     this.mix(textHash, text.length);
-    this.#print?.(`${(this.#queue.nowUs / 1e6).toFixed(6).padStart(12)} ${who.padEnd(4)} ${text}`);
   }
 }

@@ -4,6 +4,7 @@ import type { QueryOutcome } from '../requests.ts';
 import type { History } from './checks/history.ts';
 import type { Client } from './client.ts';
 import { MESSAGE_KINDS, randomRule, randomWorkflow, RULE_IDS, WORKFLOW_IDS } from './documents.ts';
+import type { SimCoordinator } from './sim-coordinator.ts';
 import type { World } from './world.ts';
 
 const CHANGE_GAP_US = 8_000_000;
@@ -40,9 +41,10 @@ export class Workload {
     this.#stopped = true;
   }
 
-  /** One message through whichever coordinator answers. */
-  probe(): void {
+  /** One message through whichever coordinator answers, and a read at each. */
+  probe(nodes: readonly SimCoordinator[]): void {
     this.#client.submit([this.#message(`probe-${this.#marker}`)], 'probe');
+    for (const node of nodes) this.#client.insist(node, { kind: 'rules' });
   }
 
   /** At random intervals with this mean. */
@@ -63,7 +65,9 @@ export class Workload {
   #submit(): void {
     const random = this.#random;
     const count = random.chance(0.05) ? random.integer(2, BURST_MAX) : 1;
-    const batch = Array.from({ length: count }, () => this.#message(random.chance(0.5) ? `key-${this.#marker}` : undefined));
+    const batch = Array.from({ length: count }, () =>
+      this.#message(random.chance(0.5) ? `key-${this.#marker}` : undefined),
+    );
     this.#client.submit(batch, 'shop');
     const keyed = batch.find(({ submission }) => submission.key !== undefined);
     // An impatient client sends the same twice, side by side.
@@ -140,11 +144,11 @@ function isFound(outcome: QueryOutcome): outcome is Extract<QueryOutcome, { resu
 }
 
 export function numberOf(value: unknown, name: string): number {
-  const found = (value as Record<string, unknown>)[name];
+  const found = (value as Record<string, unknown> | null)?.[name];
   return typeof found === 'number' ? found : 0;
 }
 
 export function textOf(value: unknown, name: string): string {
-  const found = (value as Record<string, unknown>)[name];
+  const found = (value as Record<string, unknown> | null)?.[name];
   return typeof found === 'string' ? found : '';
 }

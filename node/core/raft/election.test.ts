@@ -106,6 +106,26 @@ describe('votes', () => {
     expect(group.collect('b')[0]).toMatchObject({ to: 'a', message: { body: { granted: true } } });
   });
 
+  it.each([
+    ['an older last term, however long its log', { lastLogIndex: 99, lastLogTerm: 0 }, false],
+    ['the same last term and a shorter log', { lastLogIndex: 1, lastLogTerm: 1 }, false],
+    ['the same last term and as long a log', { lastLogIndex: 2, lastLogTerm: 1 }, true],
+    ['a later last term, however short its log', { lastLogIndex: 1, lastLogTerm: 2 }, true],
+  ])('go by §5.4.1: a candidate with %s', (_what, log, granted) => {
+    const group = three();
+    group.elect('a');
+    group.propose('a', 'x');
+    group.settle();
+    group.nowMs += ELECTION_MS_MIN;
+    const body = { term: 3, candidateId: 'c', ...log };
+    for (const kind of ['PRE_VOTE', 'REQUEST_VOTE'] as const) {
+      group.raft('b').receive('c', { kind, body }, group.nowMs);
+      expect(group.collect('b')).toMatchObject([
+        { to: 'c', message: { body: { term: granted ? 3 : expect.any(Number), granted } } },
+      ]);
+    }
+  });
+
   it('are lost with a crash before the flush, together with the term', () => {
     const group = three();
     group.node('b').autoFlush = false;
@@ -155,6 +175,19 @@ describe('PreVote and CheckQuorum', () => {
       expect(group.raft(id).term).toBe(1);
       expect(group.collect(id)).toEqual([]);
     }
+  });
+
+  it('refuse even the best candidate while the leader is heard, and grant it once the leader is silent', () => {
+    const group = three();
+    group.elect('a');
+    group.run(HEARTBEAT_MS);
+    const body = { term: 2, candidateId: 'c', lastLogIndex: 99, lastLogTerm: 1 };
+    const answers = [0, ELECTION_MS_MIN - 1, ELECTION_MS_MIN].map((silentMs) => {
+      group.raft('b').receive('c', { kind: 'PRE_VOTE', body }, group.nowMs + silentMs);
+      return group.collect('b').map(({ message }) => 'granted' in message.body && message.body.granted);
+    });
+    expect(answers).toEqual([[false], [false], [true]]);
+    expect(group.raft('b').term).toBe(1);
   });
 
   it('tell a node that was left behind the term of the others', () => {

@@ -313,8 +313,8 @@ export class Raft {
   #onPreVote(from: string, request: Body<'PRE_VOTE'>): void {
     const granted = request.term > this.#term && this.#upToDate(request) && !this.#hearsLeader();
     // The refusal carries our term, so that a node left behind learns it; a grant echoes the term asked for.
-    const term = granted ? request.term : this.#term;
-    this.#outbox.send(from, { kind: 'PRE_VOTE_RESPONSE', body: { term, granted } });
+    if (granted) this.#outbox.send(from, { kind: 'PRE_VOTE_RESPONSE', body: { term: request.term, granted } });
+    else this.#outbox.hold(from, { kind: 'PRE_VOTE_RESPONSE', body: { term: this.#term, granted } });
   }
 
   #onPreVoteResponse(from: string, answer: Body<'PRE_VOTE_RESPONSE'>): void {
@@ -452,7 +452,8 @@ export class Raft {
 
   #onAppendEntries(from: string, request: Body<'APPEND_ENTRIES'>): void {
     if (request.term < this.#term) {
-      this.#outbox.send(from, this.#appendResponse(request, false, 0));
+      // Tells a term, so it waits for it like any answer: a restart must not take it back.
+      this.#outbox.hold(from, this.#appendResponse(request, false, 0));
       return;
     }
     assert(this.role !== 'leader' || request.term > this.#term, 'one leader per term');
@@ -514,7 +515,8 @@ export class Raft {
         lastLogIndex: this.log.lastIndex,
         hintIndex,
         hintTerm: success ? 0 : (this.log.termAt(hintIndex) ?? 0),
-        readRound: request.readRound,
+        // A round of an older term says nothing in this one: its leader may have counted from the start since.
+        readRound: request.term === this.#term ? request.readRound : 0,
         wallMs: 0,
         hashIndex: 0,
         stateHash: 0,

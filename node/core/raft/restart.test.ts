@@ -109,6 +109,23 @@ describe('the prefix cut', () => {
   });
 });
 
+describe('an append that comes late, from below the cut,', () => {
+  it('is acknowledged and changes nothing', () => {
+    const group = led();
+    group.propose('a', 'x');
+    const late = group.collect('a').filter(({ to }) => to === 'b');
+    for (let i = 0; i < 5; i++) group.propose('a', 'y');
+    group.settle();
+    group.run(2 * HEARTBEAT_MS);
+    group.raft('b').cut(5);
+    group.collect('b');
+    const before = group.node('b').logText();
+    for (const { from, message } of late) group.raft('b').receive(from, message, group.nowMs);
+    expect(group.collect('b')).toMatchObject([{ message: { body: { success: true, matchIndex: 2 } } }]);
+    expect(group.node('b').logText()).toEqual(before);
+  });
+});
+
 describe('RaftLog', () => {
   function filled(count: number, payloadBytes: number): { log: RaftLog; disk: TestDisk } {
     const disk = new TestDisk();

@@ -110,7 +110,7 @@ export class Administration {
 
   #putRule(command: { mode: string; document: string; actor?: ActorField }): Order {
     const { catalog, emit } = this.#parts;
-    const rule = JSON.parse(command.document) as Rule;
+    const rule = documentOf(command.document, 'actions') as Rule;
     return {
       actor: command.actor,
       action: 'rule.put',
@@ -141,7 +141,7 @@ export class Administration {
 
   #putWorkflow(command: { mode: string; document: string; actor?: ActorField }): Order {
     const { catalog } = this.#parts;
-    const workflow = JSON.parse(command.document) as Workflow;
+    const workflow = documentOf(command.document, 'tasks') as Workflow;
     return {
       actor: command.actor,
       action: 'workflow.put',
@@ -216,4 +216,24 @@ export class Administration {
 
 function answer({ change, stored }: { change: Change; stored: StoredDocument }): unknown {
   return { ...stored.document, revision: stored.revision, change };
+}
+
+/**
+ * A document that the ingress has validated and written as JSON. Validation proper may change with the version and is
+ * not repeated here; what is no document at all is refused, because a throw would stop every replica at this entry.
+ */
+function documentOf(text: string, listName: string): unknown {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    document = undefined;
+  }
+  const list = isObject(document) && typeof document['id'] === 'string' ? document[listName] : undefined;
+  if (Array.isArray(list) && list.every(isObject)) return document;
+  throw new DistricError('INVALID_DOCUMENT', `the command holds no document with an id and ${listName}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }

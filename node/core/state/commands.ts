@@ -1,5 +1,5 @@
 /** What an entry of the log can say: its kind byte, and the encoding of its payload. */
-import { type AttemptKey, PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
+import { PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { bytes, list, nested, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
 
@@ -114,5 +114,3 @@ export const Assignment = struct('Assignment', {
 export const Assign = struct('Assign', { assignments: list(1, Assignment) });
 export const Results = struct('Results', { results: list(1, ResultItem) });
 export const AdvanceTime = struct('AdvanceTime', {});
-
-export type AttemptRef = Infer<typeof AttemptKey>;

@@ -34,7 +34,8 @@ export interface TaskRef {
   taskId: string;
 }
 
-function refKey(instanceId: string, position: number): string {
+/** Of a task, in `ready` and `running`. */
+export function refKey(instanceId: string, position: number): string {
   return `${instanceId}/${String(position)}`;
 }
 
@@ -142,7 +143,8 @@ export class InstanceTable {
 
   /** Every attempt of a session that is over. */
   loseSession(session: string, reason: string, now: Now): void {
-    const refs = [...(this.running.get(session)?.values() ?? [])];
+    // `running` is in order of assignment here, in order of keys after a restart: replicas need one order.
+    const refs = [...(this.running.get(session) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ref]) => ref);
     for (const { instanceId, position, taskId } of refs) {
       const token = this.active.get(instanceId)?.tasks[position]?.token ?? 0;
       this.report(instanceId, taskId, token, { status: 'lost', error: reason }, undefined, now);

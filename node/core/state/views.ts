@@ -11,6 +11,8 @@ import type { Page, Query } from './query.ts';
 
 /** Rows looked at for one page of a filtered list; the cursor goes on from there. */
 export const SCAN_ROWS_MAX = 10_000;
+/** The same in bytes: a page of the largest messages or instances must not hold up the loop, nor be all in memory. */
+export const SCAN_BYTES_MAX = 4 * 1024 * 1024;
 
 type Json = Record<string, unknown>;
 
@@ -101,8 +103,10 @@ export class Views {
     const messages: Json[] = [];
     let last: string | undefined;
     let more = false;
+    let bytes = 0;
     for (const item of this.#state.messages.newestFirst(page.cursor)) {
-      if (messages.length >= page.limit) {
+      bytes += item.payload.length;
+      if (messages.length >= page.limit || (bytes > SCAN_BYTES_MAX && messages.length > 0)) {
         more = true;
         break;
       }
@@ -180,13 +184,19 @@ export class Views {
     // Running ones are marked, so that listing them does not walk through all that ever ran.
     const markers = query.status === 'RUNNING' && query.message === undefined;
     const prefix = markers ? 'a/' : instanceKey(query.message === undefined ? '' : `${query.message}-`);
-    const to = query.page.cursor === undefined ? afterPrefix(prefix) : `${prefix.slice(0, 2)}${query.page.cursor}`;
+    const end = afterPrefix(prefix);
+    const after = query.page.cursor === undefined ? end : `${prefix.slice(0, 2)}${query.page.cursor}`;
+    // A cursor of another list must not lead out of this one.
+    const to = after < end ? after : end;
     const instances: Json[] = [];
     let last: string | undefined;
     let scanned = 0;
+    let bytes = 0;
     let more = false;
-    for (const { key } of this.#state.reader.range(prefix, to, true)) {
-      if (instances.length >= query.page.limit || scanned >= SCAN_ROWS_MAX) {
+    for (const { key, value } of this.#state.reader.range(prefix, to, true)) {
+      bytes += value.length;
+      const overBytes = bytes > SCAN_BYTES_MAX && scanned > 0;
+      if (instances.length >= query.page.limit || scanned >= SCAN_ROWS_MAX || overBytes) {
         more = true;
         break;
       }

@@ -8,7 +8,7 @@
  * 4. When the instance ends, no task is left READY, RUNNING or RETRYING.
  */
 import { assert } from '../../../base/assert.ts';
-import type { Instance, InstanceStatus, TaskState } from './instance.ts';
+import type { Instance, InstanceStatus, TaskState, TaskStatus } from './instance.ts';
 import type { Plan } from './plan.ts';
 
 /** An attempt lost this often with its worker is a failure: it may be what kills the workers. */
@@ -291,5 +291,7 @@ export function fireTimers(plan: Plan, instance: Instance, now: Now): Changes {
     all.ended.push(...changes.ended);
     all.retried.push(...changes.retried);
   }
-  return all;
+  // A later time-out may have ended the instance, and with it what was set in motion before.
+  const still = (status: TaskStatus) => (position: number) => instance.tasks[position]?.status === status;
+  return { ...all, ready: all.ready.filter(still('READY')), retried: all.retried.filter(still('RETRYING')) };
 }

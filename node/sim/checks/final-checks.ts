@@ -38,7 +38,8 @@ export function checkHistory(node: SimCoordinator, history: History): void {
     const answer = messageOf(node, id);
     demand(answer?.payload.n === submission.marker, 'acknowledgedKept', () => `${node.id} does not have message ${id}`);
     const instances = answer?.instances ?? [];
-    const told = submission.key === undefined || submission.accepted?.messageId === id ? submission.accepted : undefined;
+    const told =
+      submission.key === undefined || submission.accepted?.messageId === id ? submission.accepted : undefined;
     if (told === undefined || told.messageId !== id) continue;
     demand(instances.map((one) => one.id).join() === told.instances.join(), 'outcomeTold', () => {
       return `message ${id} was told with ${told.instances.join()} and has ${JSON.stringify(instances)}`;

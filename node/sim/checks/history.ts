@@ -53,9 +53,13 @@ export class History {
     const applied = this.#state.messages.has(messageId);
     demand(applied, 'acknowledgedApplied', () => `message ${messageId} is acknowledged and not applied`);
     const before = submission.accepted;
-    demand(submission.key === undefined || before === undefined || before.messageId === messageId, 'oneMessagePerKey', () => {
-      return `key ${String(submission.key)} gave ${String(before?.messageId)}, then ${messageId}`;
-    });
+    demand(
+      submission.key === undefined || before === undefined || before.messageId === messageId,
+      'oneMessagePerKey',
+      () => {
+        return `key ${String(submission.key)} gave ${String(before?.messageId)}, then ${messageId}`;
+      },
+    );
     demand(before?.messageId !== messageId || same(before.instances, instances), 'outcomeTold', () => {
       return `message ${messageId} was told with instances ${String(before?.instances)}, then ${String(instances)}`;
     });
@@ -76,7 +80,11 @@ export class History {
   /** A read that began at `beganUs` answers `version`. */
   onVersion(object: string, version: number, beganUs: number): void {
     const floor = this.#floors.get(object)?.findLast(({ atUs }) => atUs < beganUs)?.version ?? 0;
-    demand(version >= floor, 'linearizable', () => `${object} is read at ${version}, and ${floor} stood before the read began`);
+    demand(
+      version >= floor,
+      'linearizable',
+      () => `${object} is read at ${version}, and ${floor} stood before the read began`,
+    );
     this.stands(object, version);
   }
 

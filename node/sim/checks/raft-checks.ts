@@ -51,7 +51,11 @@ export class RaftChecks implements Observer {
     const raft = node.coordinator?.raft;
     if (raft === undefined) return;
     const record = this.#record(node);
-    demand(raft.term >= record.term, 'termBack', () => `${node.id} is back in term ${raft.term}, was in ${record.term}`);
+    demand(
+      raft.term >= record.term,
+      'termBack',
+      () => `${node.id} is back in term ${raft.term}, was in ${record.term}`,
+    );
     record.commitIndex = 0;
     record.ledTerm = 0;
     if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
@@ -63,12 +67,20 @@ export class RaftChecks implements Observer {
     switch (message.kind) {
       case 'REQUEST_VOTE':
         this.#vote(node, record, message.body.term, node.id);
+        for (const [id, other] of this.#records) {
+          if (id !== node.id && other.votes.get(message.body.term) === id)
+            this.#counters.add('two candidates in one term');
+        }
         break;
       case 'REQUEST_VOTE_RESPONSE':
         if (message.body.granted) this.#vote(node, record, message.body.term, to);
         break;
       case 'APPEND_ENTRIES':
       case 'APPEND_ENTRIES_RESPONSE':
+        break;
+      case 'PRE_VOTE_RESPONSE':
+        // A grant echoes the term that was asked for; nobody is in it yet.
+        if (message.body.granted) return;
         break;
       default:
         return;
@@ -128,6 +140,10 @@ export class RaftChecks implements Observer {
       });
     }
     record.commitIndex = raft.commitIndex;
+    const lastTerm = raft.log.entry(raft.commitIndex).term;
+    demand(raft.role !== 'leader' || lastTerm === raft.term, 'commitOwnTerm', () => {
+      return `${node.id} leads term ${raft.term} and commits up to ${raft.commitIndex}, of term ${lastTerm}`;
+    });
     this.#checkDurable(node, raft.commitIndex);
   }
 
@@ -146,11 +162,17 @@ export class RaftChecks implements Observer {
   #onLeader(node: SimCoordinator, record: NodeRecord, term: number): void {
     record.ledTerm = term;
     const other = this.#leaders.get(term);
-    demand(other === undefined || other === node.id, 'oneLeader', () => `${node.id} and ${String(other)} lead term ${term}`);
+    demand(
+      other === undefined || other === node.id,
+      'oneLeader',
+      () => `${node.id} and ${String(other)} lead term ${term}`,
+    );
     this.#leaders.set(term, node.id);
     const leading = this.#nodes.filter(({ coordinator }) => coordinator?.raft.role === 'leader').length;
     if (leading > 1) this.#counters.add('two leaders of different terms at once');
-    const last = this.committedIndex;
+    // A late winner of an old term knows nothing of what newer terms have committed, and will not commit anything.
+    let last = this.committedIndex;
+    while ((this.#committed[last]?.term ?? 0) > term) last--;
     const log = node.coordinator?.raft.log;
     if (last === 0 || log === undefined) return;
     const has = log.lastIndex >= last && log.entry(last).checksum === this.#committed[last]?.checksum;

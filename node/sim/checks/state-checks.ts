@@ -34,7 +34,11 @@ export class StateChecks implements Observer {
     const state = node.coordinator?.state;
     if (state === undefined) return;
     const { appliedIndex, hash } = state;
-    demand(hash === this.#hashes[appliedIndex], 'stateHash', () => `${node.id} restarts at ${appliedIndex} with another hash`);
+    demand(
+      hash === this.#hashes[appliedIndex],
+      'stateHash',
+      () => `${node.id} restarts at ${appliedIndex} with another hash`,
+    );
   }
 
   onApply(node: SimCoordinator, entry: Entry, events: readonly StateEvent[]): void {
@@ -53,8 +57,18 @@ export class StateChecks implements Observer {
 
   #onMessages(node: SimCoordinator, entry: Entry): void {
     for (const bytes of decode(nodeHost, MessageBatch, entry.payload).items) {
-      const { id } = decode(nodeHost, MessageItem, bytes);
-      if (node.coordinator?.state.messages.has(id) === true && !this.messages.has(id)) this.messages.set(id, entry.index);
+      const { id, matched } = decode(nodeHost, MessageItem, bytes);
+      if (node.coordinator?.state.messages.has(id) !== true || this.messages.has(id)) continue;
+      this.messages.set(id, entry.index);
+      for (const match of matched) {
+        const [rule = '', version] = match.split('@');
+        const standing = node.coordinator.state.catalog.rules.get(rule)?.document.version;
+        demand(
+          String(standing) === version,
+          'catalog',
+          () => `message ${id} matched ${match}, standing is ${String(standing)}`,
+        );
+      }
     }
   }
 
@@ -98,7 +112,11 @@ export class StateChecks implements Observer {
     const key = taskKey({ instanceId, taskId });
     for (const dependency of plan.tasks[position]?.dependsOn ?? []) {
       const needed = taskKey({ instanceId, taskId: plan.tasks[dependency]?.id ?? '' });
-      demand((this.#attempts.get(needed)?.completed ?? 0) > 0, 'dependencies', () => `${key} starts before ${needed} is done`);
+      demand(
+        (this.#attempts.get(needed)?.completed ?? 0) > 0,
+        'dependencies',
+        () => `${key} starts before ${needed} is done`,
+      );
     }
     const before = this.#attempts.get(key);
     demand(before?.open !== true && task.token > (before?.token ?? 0), 'oneAttempt', () => {

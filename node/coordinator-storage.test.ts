@@ -1,0 +1,200 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { Rule } from '../api/rule.ts';
+import { nodeHost } from './io/host.ts';
+import { CUT_ENTRIES_KEPT, CUT_ENTRIES_TRIGGER, HASH_INTERVAL, STATE_COMMIT_MS } from './node.ts';
+import { FORWARDED_MAX } from './proposals.ts';
+import { QUERIES_WAITING_MAX } from './reads.ts';
+import { TestCluster } from './test-cluster.ts';
+
+const RULE: Rule = {
+  id: 'r',
+  version: 1,
+  priority: 0,
+  enabled: true,
+  conditions: { field: 'event_type', op: 'equals', value: 'go' },
+  actions: [{ workflow: 'w' }],
+};
+
+let group: TestCluster;
+
+beforeEach(() => {
+  group = new TestCluster(nodeHost, ['a', 'b', 'c']);
+  group.change({
+    kind: 'putWorkflow',
+    workflow: { id: 'w', version: 1, tasks: [{ id: 't', type: 'log' }] },
+    mode: 'upsert',
+  });
+  group.change({ kind: 'putRule', rule: RULE, mode: 'upsert' });
+  group.run(200);
+});
+
+function send(id: string, values: readonly Record<string, unknown>[]): string[] {
+  const answer = group.submit(id, values);
+  group.until(() => answer.outcomes !== undefined);
+  return answer.outcomes!.map((outcome) => ('accepted' in outcome ? outcome.accepted.messageId : outcome.error.code));
+}
+
+/** Entries that change nothing, one each. */
+function fillLog(count: number): void {
+  const leader = group.leader();
+  for (let done = 0; done < count; done += 500) {
+    for (let i = 0; i < 500; i++) group.command(leader, { kind: 'cancelInstance', id: 'nobody' });
+    group.run(50);
+  }
+  group.run(300);
+}
+
+describe('a restart', () => {
+  it('of all coordinators at once brings everything back that was answered', () => {
+    const ids = send(group.leader(), [{ event_type: 'go' }, {}, { event_type: 'go' }]);
+    const { hash } = group.at(group.leader()).core.state;
+    for (const id of group.voters) group.crash(id);
+    const leader = group.leader();
+    const { state } = group.at(leader).core;
+    expect(state.hash).toBe(hash);
+    for (const id of ids) expect(state.messages.has(id)).toBe(true);
+    expect(state.instances.active.size).toBe(2);
+    expect(state.catalog.version).toBe(1);
+    expect(send(leader, [{ event_type: 'go' }])[0]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(state.instances.active.size).toBe(3);
+  });
+
+  it('goes on from what was committed of the state, and from the log after that', () => {
+    const leader = group.leader();
+    group.run(2 * STATE_COMMIT_MS);
+    const before = group.at(leader).stateCommits;
+    const [id] = send(leader, [{ event_type: 'go' }]);
+    const [follower] = group.followers();
+    group.crash(follower!);
+    group.run(1_000);
+    expect(group.at(follower!).core.state.messages.has(id!)).toBe(true);
+    expect(group.at(follower!).core.state.hash).toBe(group.at(leader).core.state.hash);
+    expect(group.at(leader).stateCommits).toBeGreaterThan(before);
+  });
+
+  it('is possible after any crash: the state never reaches the disk before the log', () => {
+    const [follower] = group.followers();
+    group.run(2 * STATE_COMMIT_MS);
+    group.at(follower!).diskStalled = true;
+    const { stateCommits } = group.at(follower!);
+    const [id] = send(group.leader(), [{ event_type: 'go' }]);
+    // The append of the second says that the first is committed.
+    send(group.leader(), [{}]);
+    group.run(250);
+    // Applied there, on the disks of the other two; not on its own.
+    expect(group.at(follower!).core.state.messages.has(id!)).toBe(true);
+    expect(group.at(follower!).stateCommits).toBe(stateCommits);
+    group.crash(follower!);
+    group.run(1_000);
+    expect(group.at(follower!).core.state.messages.has(id!)).toBe(true);
+  });
+
+  it('after the commit for a shutdown has nothing to replay', () => {
+    send(group.leader(), [{}]);
+    const { core, store } = group.at('a');
+    core.commitNow();
+    group.turn();
+    expect(core.commitNow()).toBe(false);
+    expect(JSON.parse(Buffer.from(store.get('meta')!).toString())).toMatchObject({
+      appliedIndex: core.state.appliedIndex,
+    });
+  });
+});
+
+describe('the log', () => {
+  it('is cut once it is long, keeps what close followers need, and still restarts', () => {
+    fillLog(CUT_ENTRIES_TRIGGER + 1_000);
+    for (const id of group.voters) {
+      const { log } = group.at(id).core.raft;
+      expect(log.firstIndex).toBeGreaterThan(CUT_ENTRIES_TRIGGER - CUT_ENTRIES_KEPT);
+      expect(log.lastIndex - log.firstIndex).toBeGreaterThanOrEqual(CUT_ENTRIES_KEPT);
+      expect(Math.min(...group.at(id).disk.entries.keys())).toBe(log.firstIndex);
+    }
+    for (const id of group.voters) group.crash(id);
+    expect(send(group.leader(), [{}])[0]).toMatch(/^[0-9a-f-]{36}$/);
+    group.run(500);
+    const hashes = new Set(group.voters.map((id) => group.at(id).core.state.hash));
+    expect(hashes.size).toBe(1);
+  });
+
+  it('is not cut while a coordinator is away', () => {
+    const [follower] = group.followers();
+    group.isolate(follower!);
+    const { lastIndex } = group.at(follower!).core.raft.log;
+    fillLog(CUT_ENTRIES_TRIGGER + 1_000);
+    expect(group.at(group.leader()).core.raft.log.firstIndex).toBeLessThanOrEqual(lastIndex);
+    group.rejoin(follower!);
+    group.run(2_000);
+    expect(group.at(follower!).core.state.hash).toBe(group.at(group.leader()).core.state.hash);
+  });
+});
+
+describe('a replica that has diverged', () => {
+  it('is noticed by the leader', () => {
+    fillLog(HASH_INTERVAL);
+    const leader = group.leader();
+    const [follower] = group.followers();
+    expect(group.at(leader).metrics.of('hash mismatch')).toBe(0);
+    const { term } = group.at(leader).core.raft;
+    const answer = {
+      term,
+      success: true,
+      matchIndex: 1,
+      lastLogIndex: 1,
+      hintIndex: 0,
+      hintTerm: 0,
+      readRound: 0,
+      wallMs: 1,
+    };
+    const body = { ...answer, hashIndex: HASH_INTERVAL, stateHash: 12_345 };
+    group.send(follower!, leader, { kind: 'APPEND_ENTRIES_RESPONSE', body });
+    group.run(10);
+    expect(group.at(leader).metrics.of('hash mismatch')).toBe(1);
+  });
+});
+
+describe('a halted coordinator', () => {
+  it('lets nothing out any more', () => {
+    const leader = group.leader();
+    group.at(leader).core.halt();
+    const before = group.sent.length;
+    group.submit(leader, [{}]);
+    for (let i = 0; i < 10; i++) group.turn();
+    expect(group.sent.slice(before).filter(({ from }) => from === leader)).toEqual([]);
+  });
+});
+
+describe('what waits', () => {
+  it('for the leader is bounded, on a follower', () => {
+    const [follower] = group.followers();
+    group.bufferFull = (_from, _to, { kind }) => kind === 'FORWARD_RESULT';
+    const answers = Array.from({ length: FORWARDED_MAX + 1 }, () =>
+      group.command(follower!, { kind: 'deleteRule', id: 'nobody' }),
+    );
+    group.turn();
+    expect(answers.filter(({ outcome }) => outcome !== undefined)).toHaveLength(1);
+    expect(answers.at(-1)!.outcome).toMatchObject({ error: { code: 'QUEUE_FULL' } });
+  });
+
+  it('for a read index is bounded', () => {
+    const [follower] = group.followers();
+    group.isolate(follower!);
+    const reads = Array.from({ length: QUERIES_WAITING_MAX + 1 }, () => group.query(follower!, { kind: 'rules' }));
+    group.turn();
+    expect(reads.filter(({ outcome }) => outcome !== undefined)).toHaveLength(1);
+    expect(reads.at(-1)!.outcome).toMatchObject({ error: { code: 'QUEUE_FULL' } });
+    group.rejoin(follower!);
+    group.run(2_000);
+    expect(reads.filter(({ outcome }) => outcome !== undefined && 'result' in outcome)).toHaveLength(
+      QUERIES_WAITING_MAX,
+    );
+  });
+});
+
+it('a message that is not for a coordinator changes nothing', () => {
+  const leader = group.leader();
+  const { hash } = group.at(leader).core.state;
+  group.send(group.followers()[0]!, leader, { kind: 'TASK_STATUS', body: { acks: [] } });
+  group.run(100);
+  expect(group.at(leader).core.state.hash).toBe(hash);
+});
