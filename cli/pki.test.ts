@@ -154,8 +154,9 @@ describe('commands over HTTPS', () => {
     try {
       await mkdir(path.join(room.cwd, '.distric/pki'), { recursive: true });
       await room.write('.distric/pki/ca.crt', await read('pki/ca.crt'));
-      const node = { id: 'c1', role: 'coordinator', pid: null, http: new URL(url).host };
-      const file = { version: 1, settings: { tls: true }, nodes: [node] };
+      const address = new URL(url).host;
+      const node = { id: 'c1', role: 'coordinator', pid: null, peer: address, http: address, metrics: address };
+      const file = { version: 1, settings: { tls: true, pluginDirs: [] }, nodes: [node] };
       await room.write('.distric/cluster.json', JSON.stringify(file));
       expect(await room.distric(['rules', 'list'], { env: {} })).toMatchObject({ exitCode: EXIT.OK });
       const other = url.replace('127.0.0.1', 'localhost');
