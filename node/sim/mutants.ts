@@ -84,11 +84,11 @@ export const MUTANTS: readonly Mutant[] = [
     'return true;',
   ),
   mutant(
-    'same-term-again',
+    'leads-a-term-again',
     'logMatching',
     RAFT,
-    'this.#term++;\n    this.#votedFor = this.#config.nodeId;',
-    'this.#votedFor = this.#config.nodeId;',
+    'this.#term = boot.hardState.term;',
+    'this.#term = Math.max(0, boot.hardState.term - 1);',
   ),
 
   // ---- log and commit
