@@ -39,7 +39,7 @@ async function leader(): Promise<string> {
   return until('a leader that a majority follows', 20_000, async () => {
     for (const server of cluster.servers) {
       const status = await get<ClusterStatus>(server, '/cluster/status?consistency=stale');
-      if (status.answered_by === status.leader) return status.leader ?? undefined;
+      if (status.answered_by === status.leader) return status.leader;
     }
     return undefined;
   });
