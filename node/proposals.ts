@@ -108,6 +108,10 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.putWorkflow,
   COMMAND.deleteWorkflow,
   COMMAND.cancelInstance,
+  COMMAND.createKey,
+  COMMAND.revokeKey,
+  COMMAND.rotateKey,
+  COMMAND.touchKeys,
 ]);
 
 /** Why no leader will ever append this; undefined when it is fine. */
