@@ -201,7 +201,7 @@ export class Coordinator {
         this.#onForwarded(from, message.body);
         break;
       case 'FORWARD_RESULT':
-        if (this.#proposals.answered(message.body.requestId)) {
+        if (this.#proposals.answered(message.body.requestId, from)) {
           const result = decode(this.#host, ProposalResult, message.body.result);
           const isKnown = result.errorCode !== 'OUTCOME_UNKNOWN';
           const { requestId } = message.body;
@@ -212,7 +212,7 @@ export class Coordinator {
         this.#reads.askedByPeer(from, message.body.requestId);
         break;
       case 'READ_INDEX_RESPONSE':
-        this.#reads.peerAnswered(message.body, this.#now.monotonicMs);
+        this.#reads.peerAnswered(from, message.body, this.#now.monotonicMs);
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
