@@ -1,6 +1,7 @@
 /** The certificate, key and authorities of a node as files: read as one, and refused as one when they do not fit. */
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { identityOf, identityUri, type Identity } from '../../../api/identity.ts';
 import type { TlsFiles } from '../../../api/tls.ts';
 import { DistricError } from '../../../base/errors.ts';
@@ -20,9 +21,10 @@ const FILE_BYTES_MAX = 1024 * 1024;
 /** Others may not read a key, nor the group write it; a group may read: that is how Kubernetes mounts a secret. */
 const OPEN_MODES = 0o027;
 
-/** Whether others on this machine can read or change the file. */
+/** Whether others on this machine can read or change the file; false of one that has gone. */
 export function isOpenToOthers(file: string): boolean {
-  return process.platform !== 'win32' && (statSync(file).mode & OPEN_MODES) !== 0;
+  const stats = statSync(file, { throwIfNoEntry: false });
+  return process.platform !== 'win32' && stats !== undefined && (stats.mode & OPEN_MODES) !== 0;
 }
 
 /** Changes when the content of any of the files may have. Empty while one is missing. */
@@ -39,8 +41,8 @@ export function filesStamp(files: TlsFiles): string {
 
 /**
  * Reads the three files. Throws INVALID_DOCUMENT when one can't be read, the key is another certificate's, the identity
- * is not that of this node, or no authority of the bundle has signed it. Dates are not looked at: an expired certificate
- * may be replaced while the node runs.
+ * is not that of this node, no authority of the bundle has signed it, or TLS takes none such. Dates are not looked at: an
+ * expired certificate may be replaced while the node runs.
  */
 export function readCredentials(files: TlsFiles, identity: Identity): Credentials {
   const certificate = read(files.certificateFile, 'certificate');
@@ -62,7 +64,20 @@ export function readCredentials(files: TlsFiles, identity: Identity): Credential
   if (![...chain.slice(1), ...trusted].some((issuer) => isIssuedBy(leaf, issuer))) {
     throw refusal(files.certificateFile, `is not signed by an authority in ${files.caFile}`);
   }
+  checkForTls(files, { certificate, key, authorities });
   return { certificate, key, authorities, leaf, trusted };
+}
+
+/** OpenSSL has a say of its own, on the length of keys for one: better heard here than by the servers in use. */
+function checkForTls(
+  files: TlsFiles,
+  { certificate, key, authorities }: Record<'certificate' | 'key' | 'authorities', string>,
+): void {
+  try {
+    createSecureContext({ cert: certificate, key, ca: authorities });
+  } catch (error) {
+    throw refusal(files.certificateFile, `can't be used for TLS: ${reasonOf(error)}`);
+  }
 }
 
 function read(file: string, what: string): string {

@@ -1,8 +1,16 @@
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Identity } from '../../../api/identity.ts';
+import {
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import { identityUri, type Identity } from '../../../api/identity.ts';
 import type { TlsFiles } from '../../../api/tls.ts';
 import { DAY_MS, validFor, type Validity } from '../../../pki/authority.ts';
 import { PkiDirectory } from '../../../pki/pki-directory.ts';
@@ -36,6 +44,25 @@ async function issue(validity: Validity = validFor(30 * DAY_MS, Date.now()), nam
     keyFile: join(folder, 'node.key'),
     caFile: join(folder, 'ca.crt'),
   };
+}
+
+/** The node's certificate again, for an RSA key of 1,024 bits. */
+async function issueWeak(): Promise<void> {
+  const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const rsa = { name: 'RSASSA-PKCS1-v1_5', modulusLength: 1_024, publicExponent: new Uint8Array([1, 0, 1]) };
+  const keys = await webcrypto.subtle.generateKey({ ...rsa, hash: 'SHA-256' }, true, ['sign', 'verify']);
+  const [caKey = new ArrayBuffer(0)] = PemConverter.decode(readFileSync(join(root, 'pki', 'ca.key'), 'utf8'));
+  const certificate = await X509CertificateGenerator.create({
+    issuer: new X509Certificate(readFileSync(files.caFile, 'utf8')).subjectName,
+    notAfter: new Date(Date.now() + DAY_MS),
+    publicKey: keys.publicKey,
+    signingKey: await webcrypto.subtle.importKey('pkcs8', caKey, ecdsa, false, ['sign']),
+    signingAlgorithm: ecdsa,
+    extensions: [new SubjectAlternativeNameExtension([{ type: 'url', value: identityUri(identity) }])],
+  });
+  writeFileSync(files.certificateFile, certificate.toString('pem'));
+  const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+  writeFileSync(files.keyFile, PemConverter.encode(key, 'PRIVATE KEY'));
 }
 
 function open(intervalMs = 3_600_000): CredentialWatch {
@@ -124,6 +151,15 @@ describe('CredentialWatch', () => {
     }
     watch.look();
     expect(lines.at(-1)).toContain('it has distric://prod/worker/w2, this node is distric://prod/worker/w1');
+    expect(watch.current).toBe(before);
+  });
+
+  it('keeps what it has when TLS refuses a key that is too short', async () => {
+    const watch = open();
+    const before = watch.current;
+    await issueWeak();
+    watch.look();
+    expect(lines.at(-1)).toMatch(/^warn new certificates not taken.*key too small/);
     expect(watch.current).toBe(before);
   });
 
