@@ -31,6 +31,9 @@ export interface NetContext {
   readonly connections: Set<Connection>;
 }
 
+/** Of the other end's own words: whoever may connect would fill the log with them. */
+const REASON_CHARS_MAX = 200;
+
 /** The reason of a connection that the other end ended in order, after all that it had to say. */
 export const CLOSED_BY_PEER = 'closed_by_peer';
 
@@ -338,8 +341,9 @@ export class Connection {
       return;
     }
     if (message.kind === 'GOAWAY') {
-      this.#context.log.info({ address: this.address, reason: message.body.reason }, 'peer closes the connection');
-      this.owner.goAway(this, message.body.reason);
+      const reason = message.body.reason.slice(0, REASON_CHARS_MAX);
+      this.#context.log.info({ address: this.address, reason }, 'peer closes the connection');
+      this.owner.goAway(this, reason);
     } else if (message.kind === 'HELLO') {
       if (this.#state === 'open') this.#violated('protocol_error', 'a second HELLO');
       else {

@@ -152,6 +152,18 @@ describe('PeerNet against wrong and hostile peers', () => {
     expect(n1.count('tcp protocol_error')).toBe(2);
   });
 
+  it('puts no long reason of a stranger into the log', async () => {
+    const lines: string[] = [];
+    const note = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+    const n1 = node('n1', { log: { debug: note, info: note, warn: note } });
+    const socket = await raw(await n1.listen());
+    socket.write(frame({ kind: 'GOAWAY', body: { reason: 'x'.repeat(15_000) } }));
+    await readAll(socket);
+    const [told = ''] = lines.filter((line) => line.startsWith('peer closes the connection'));
+    expect(told).toContain('x'.repeat(100));
+    expect(told.length).toBeLessThan(500);
+  });
+
   it('skips and counts unknown types and malformed bodies on a link that stays up', async () => {
     const n1 = node('n1');
     const address = await n1.listen();
