@@ -1,6 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename } from 'node:fs/promises';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import path from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -146,6 +147,41 @@ describe('commands over HTTPS', () => {
       expect(await room.distric(['rules', 'list'], { env })).toMatchObject({ exitCode: EXIT.OK });
     } finally {
       close();
+    }
+  });
+
+  it('tell no key in plain text to a node that speaks TLS', async () => {
+    const heard: Buffer[] = [];
+    const sockets = new Set<Socket>();
+    const server = createTcpServer((socket) => {
+      sockets.add(socket.on('error', () => undefined).on('data', (bytes: Buffer) => heard.push(bytes)));
+    });
+    const address = await new Promise<string>((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`));
+    });
+    const env = { DISTRIC_API_KEY: `dk_admin_${'s'.repeat(43)}` };
+    const send = (...more: string[]) =>
+      room.distric(['send', '{}', '--binary', '--timeout', '0.5', '--data', 'local', ...more], { env });
+    try {
+      const halfGiven = await send('--peer', address, '--ca', 'pki/ca.crt');
+      expect(halfGiven).toMatchObject({ exitCode: EXIT.USAGE });
+      const node = { id: 'c1', role: 'coordinator', pid: null, peer: address, http: address, metrics: address };
+      const file = { version: 1, settings: { clusterName: 'prod', tls: true, pluginDirs: [] }, nodes: [node] };
+      await mkdir(path.join(room.cwd, 'local'));
+      await room.write('local/cluster.json', JSON.stringify(file));
+      const none = await send();
+      expect(none).toMatchObject({ exitCode: EXIT.USAGE });
+      expect(none.err).toContain('distric up');
+      expect(heard).toEqual([]);
+      await pki('issue', 'client/distric-cli');
+      await rename(path.join(room.cwd, 'pki'), path.join(room.cwd, 'local/pki'));
+      expect(await send()).toMatchObject({ exitCode: EXIT.UNAVAILABLE });
+      // A ClientHello (RFC 8446, 5.1).
+      expect(heard[0]?.[0]).toBe(0x16);
+      expect(Buffer.concat(heard).includes('ssss')).toBe(false);
+    } finally {
+      server.close();
+      for (const socket of sockets) socket.destroy();
     }
   });
 

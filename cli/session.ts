@@ -10,7 +10,7 @@ import type { ClientTls } from './exchange.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { OUTPUT_FORMATS, printValue } from './output.ts';
 import type { OutputFormat } from './output.ts';
-import { clientTls, localAuthorities } from './tls-files.ts';
+import { clientTls, localAuthorities, localClientTls } from './tls-files.ts';
 import { painter } from './terminal.ts';
 import type { Io, Paint } from './terminal.ts';
 
@@ -118,7 +118,7 @@ export class Session {
     }
     const isLocal = servers.every((server) => local.includes(server));
     const apiKey = await this.#apiKey(isLocal && file !== undefined ? localServers(file) : []);
-    const tls = binaryTls(clientTls(this.options, this.io.env, this.io.cwd));
+    const tls = this.#binaryTls(isLocal ? file : undefined);
     return {
       servers,
       name: 'distric-cli',
@@ -126,6 +126,22 @@ export class Session {
       ...(apiKey === undefined ? {} : { apiKey }),
       ...(tls === undefined ? {} : { tls }),
     };
+  }
+
+  /** Never plain text by mistake: the first frame carries the key. `local` is the cluster that it goes to, if it is ours. */
+  #binaryTls(local: ClusterFile | undefined): ClientOptions['tls'] {
+    const dataDir = this.dataDir();
+    if (local !== undefined && local.settings.tls !== true) return undefined;
+    const own = local === undefined || dataDir === undefined ? {} : localClientTls(dataDir);
+    const { ca, certificate, key } = clientTls(this.options, this.io.env, this.io.cwd);
+    const shown = certificate === undefined ? own : { certificate, key };
+    const authorities = ca ?? own.ca;
+    if (authorities !== undefined && shown.certificate !== undefined && shown.key !== undefined) {
+      return { certificate: shown.certificate, key: shown.key, authorities };
+    }
+    if (local === undefined && authorities === undefined && certificate === undefined) return undefined;
+    const ways = 'nodes with TLS want a certificate of every client: give --ca, --cert and --cert-key';
+    throw new CliError(EXIT.USAGE, local === undefined ? ways : `${ways}, or make one with: distric up`);
   }
 
   async client(): Promise<RestClient> {
@@ -164,12 +180,6 @@ export class Session {
     const ways = 'start one here with `distric up`, or give --server http://host:port or DISTRIC_SERVER';
     throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
   }
-}
-
-/** Only a whole set is one: nodes want a certificate of their clients. */
-function binaryTls({ ca, certificate, key }: ClientTls): ClientOptions['tls'] {
-  if (ca === undefined || certificate === undefined || key === undefined) return undefined;
-  return { certificate, key, authorities: ca };
 }
 
 function localServers(file: ClusterFile): string[] {

@@ -9,11 +9,14 @@ import { CliError, EXIT } from './exit-code.ts';
 
 export const PKI_DIR_NAME = 'pki';
 
+/** What the commands of this machine show to nodes, which want a certificate of everybody; their key says what they may. */
+const CLI_CLIENT = { role: 'client', name: 'distric-cli' } as const;
+
 function pkiDir(dataDir: string): string {
   return path.join(dataDir, PKI_DIR_NAME);
 }
 
-/** Makes the authority of a local cluster and the certificates of its nodes, those that are not there yet. */
+/** Makes the authority of a local cluster and the certificates of its nodes and commands, those that are not there yet. */
 export async function ensureCertificates(dataDir: string, { settings, nodes }: ClusterFile): Promise<void> {
   if (settings.tls !== true) return;
   const now = Date.now();
@@ -23,6 +26,7 @@ export async function ensureCertificates(dataDir: string, { settings, nodes }: C
     : await PkiDirectory.create(dir, settings.clusterName, validFor(AUTHORITY_MS, now));
   const issued = new Set(pki.issued.map(({ identity }) => `${identity.role}/${identity.name}`));
   const validity = defaultValidity(now);
+  if (!issued.has(`${CLI_CLIENT.role}/${CLI_CLIENT.name}`)) await pki.issue({ ...CLI_CLIENT, validity });
   for (const { role, id } of nodes) {
     if (issued.has(`${role}/${id}`)) continue;
     // A name is what an HTTPS client goes by: only those who serve some have one.
@@ -50,6 +54,17 @@ export function tlsSettings(dataDir: string, { settings }: ClusterFile, node: Lo
 export function localAuthorities(dataDir: string): string | undefined {
   const file = path.join(pkiDir(dataDir), 'ca.crt');
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+/** What a client of the binary protocol needs in a local cluster with TLS; nothing of it where `distric up` made none yet. */
+export function localClientTls(dataDir: string): ClientTls {
+  const folder = path.join(pkiDir(dataDir), 'issued', `${CLI_CLIENT.role}-${CLI_CLIENT.name}`);
+  const read = (file: string): string | undefined => (existsSync(file) ? readFileSync(file, 'utf8') : undefined);
+  return {
+    ca: localAuthorities(dataDir),
+    certificate: read(path.join(folder, 'node.crt')),
+    key: read(path.join(folder, 'node.key')),
+  };
 }
 
 export interface TlsOptions {

@@ -7,8 +7,11 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
 import type { InstanceResource, AcceptedMessage } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
+import { captureIo } from '../cli/captured-io.ts';
+import { EXIT } from '../cli/exit-code.ts';
 import { freePorts } from '../cli/free-ports.ts';
 import { isNodeProcess, signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
+import { run } from '../cli/program.ts';
 import { validFor } from '../pki/authority.ts';
 import { AUTHORITY_MS, CERTIFICATE_MS, PkiDirectory, ROTATION_STEPS } from '../pki/pki-directory.ts';
 import { metricValue, scrape } from './exposition.ts';
@@ -82,6 +85,10 @@ describe('a cluster over TLS', () => {
     async () => {
       expect(server).toMatch(/^https:/);
       expect(await runOne()).toEqual(['worker-1']);
+      const { dataDir } = cluster.processes;
+      const io = captureIo({ cwd: dataDir });
+      expect(await run(['send', '{"noted":true}', '--binary', '--data', dataDir], io)).toBe(EXIT.OK);
+      expect(io.out()).toContain('workflow/note started');
       for (const { id } of cluster.processes.nodes) {
         const metrics = await scrape(cluster.observability(id));
         const days = (kind: string): number =>
