@@ -76,10 +76,9 @@ describe('the key of a command', () => {
     await mkdir(path.join(room.cwd, '.distric'));
     await room.write('.distric/admin.key', KEY);
     const local = (http: string) => {
-      const nodes = [
-        { id: 'coordinator-1', role: 'coordinator', pid: null, peer: '', http, metrics: '', startedAt: null },
-      ];
-      return room.write('.distric/cluster.json', JSON.stringify({ version: 1, settings: {}, nodes }));
+      const node = { id: 'c1', role: 'coordinator', pid: null, peer: http, http, metrics: http };
+      const file = { version: 1, settings: { pluginDirs: [] }, nodes: [node] };
+      return room.write('.distric/cluster.json', JSON.stringify(file));
     };
     await local(room.peer.url.replace('http://', ''));
     await room.distric(['rules', 'list'], { env: {} });
