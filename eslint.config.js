@@ -111,12 +111,29 @@ export default defineConfig(
     },
   },
   {
-    files: ['cli/**/*.ts', 'client/**/*.ts', 'e2e/**/*.ts'],
+    files: ['cli/**/*.ts', 'e2e/**/*.ts'],
     rules: {
       'no-restricted-imports': [
         'error',
         {
           patterns: [{ regex: '^\\.\\./(.*/)?(node|operator)/', message: 'Outside programs use the public surfaces.' }],
+        },
+      ],
+    },
+  },
+  {
+    files: ['client/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex:
+                '^\\.\\./(.*/)?(node/(?!core/(tlv|rpc)/|core/state/query\\.ts|io/net/|io/(host|cipher)\\.ts)|operator/)',
+              message: 'The client speaks the protocol and takes nothing else of a node.',
+            },
+          ],
         },
       ],
     },

@@ -2,7 +2,7 @@
  * The one declaration of every node setting: name, type, bounds, default and meaning.
  * Validation, environment names, flags and docs/configuration.md are all derived from it.
  */
-import { Type, type Static } from 'typebox';
+import { Type, type Static, type TSchema } from 'typebox';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -26,7 +26,7 @@ function count(minimum: number, maximum: number, defaultValue: number, descripti
   return Type.Integer({ minimum, maximum, default: defaultValue, description });
 }
 
-function listener(port: number, purpose: string) {
+function listener<M extends Record<string, TSchema>>(port: number, purpose: string, more: M) {
   return Type.Object(
     {
       host: Type.String({
@@ -41,6 +41,7 @@ function listener(port: number, purpose: string) {
         port,
         `TCP port of ${purpose}; 0 lets the system choose one, told in the "ready" log line.`,
       ),
+      ...more,
     },
     strict,
   );
@@ -57,6 +58,73 @@ const Coordinator = Type.Object(
         ...address,
         description: 'Where its REST interface is reached, `host:port`; shown in the cluster status.',
       }),
+    ),
+  },
+  strict,
+);
+
+const DAY_MS = 86_400_000;
+
+const Tls = Type.Object(
+  {
+    mode: Type.Enum(['disabled', 'required'], {
+      default: 'disabled',
+      description:
+        'Whether nodes talk by mutual TLS 1.3, each with a certificate that names its cluster, role and node id ' +
+        '(docs/security.md). The same on all nodes of the cluster.',
+    }),
+    certificateFile: Type.String({
+      default: '',
+      description: "The node's certificate, PEM, with its chain if there is one; empty: `tls/node.crt` in `dataDir`.",
+    }),
+    keyFile: Type.String({
+      default: '',
+      description:
+        'The private key of the certificate, PEM, readable by the node alone; empty: `tls/node.key` in `dataDir`.',
+    }),
+    caFile: Type.String({
+      default: '',
+      description:
+        'The certificates of the authorities that this node trusts, PEM, several while one follows another; ' +
+        'empty: `tls/ca.crt` in `dataDir`.',
+    }),
+    reloadIntervalMs: count(
+      100,
+      3_600_000,
+      5_000,
+      'How often these files are looked at, in milliseconds; a change is taken over without dropping a connection. SIGHUP looks at once.',
+    ),
+    connectionAgeMaxMs: count(
+      1_000,
+      7 * DAY_MS,
+      DAY_MS,
+      'A connection between nodes so old is replaced by a new one, without losing a message, in milliseconds.',
+    ),
+    caKeyFile: Type.String({
+      default: '',
+      description:
+        "The private key of the authority, PEM: with it and `tls.joinSecretFile` a coordinator signs the certificates of nodes that join by a token. Empty: it doesn't.",
+    }),
+    joinSecretFile: Type.String({
+      default: '',
+      description:
+        'The secret that join tokens are made and checked with; the same on all coordinators that let nodes join.',
+    }),
+    joinedCertificateDays: count(1, 3_650, 90, 'How long the certificate of a node that joined is valid, in days.'),
+    join: Type.Object(
+      {
+        token: Type.String({
+          default: '',
+          description:
+            'Join token, for a node that has no certificate yet: it gets one from the coordinator at `tls.join.address` and ' +
+            'keeps it in the files above. Ignored by a node that has one.',
+        }),
+        address: Type.String({
+          default: '',
+          description: 'REST address, `host:port`, of the coordinator that is asked to let this node join.',
+        }),
+      },
+      strict,
     ),
   },
   strict,
@@ -86,15 +154,88 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7. ' +
         'As text: JSON, or `id=host:port` separated by commas (`id=host:port/host:httpPort` with the REST address).',
     }),
-    peer: listener(7400, 'the binary protocol between nodes'),
-    http: listener(8080, 'the REST interface (coordinators)'),
-    metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)'),
+    peer: listener(7400, 'the binary protocol between nodes', {
+      compression: Type.Enum(['off', 'on'], {
+        default: 'off',
+        description:
+          'Packs large payloads between nodes that both have it on, where that makes them smaller. ' +
+          'It costs processor time on the thread that replicates: for links under 1 Gbit/s.',
+      }),
+    }),
+    gossip: Type.Object(
+      {
+        enabled: Type.Boolean({
+          default: true,
+          description:
+            'Whether the node answers datagrams. Outside loopback that needs a key file; without one it stays off there.',
+        }),
+        host: Type.Optional(
+          Type.String({
+            pattern: HOST_PATTERN,
+            description: 'Address on which datagrams are received; by default that of `peer.host`.',
+            form: 'an IP address or a host name',
+          }),
+        ),
+        port: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 65_535,
+            description:
+              'UDP port; by default the number of `peer.port` on a coordinator, 0 on a worker: ' +
+              'the system chooses one then, told in the "ready" log line.',
+          }),
+        ),
+        keyFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description:
+              'YAML or JSON file with the keys that datagrams are encrypted with (docs/network.md). ' +
+              'Read again when it changes.',
+          }),
+        ),
+        multicast: Type.Optional(
+          Type.String({
+            ...address,
+            description: 'Multicast group and port, `239.x.x.x:port`, on which the node listens as well.',
+          }),
+        ),
+      },
+      strict,
+    ),
+    http: listener(8080, 'the REST interface (coordinators)', {
+      tls: Type.Enum(['auto', 'disabled', 'server', 'mutual'], {
+        default: 'auto',
+        description:
+          'Whether REST speaks HTTPS, with the certificate of the `tls` section: `server` lets everybody connect and asks ' +
+          'for a client certificate without insisting on one, `mutual` insists; `auto` is `server` when `tls.mode` is ' +
+          '`required`, else `disabled`.',
+      }),
+    }),
+    metrics: listener(9090, 'the observability server (`/metrics`, `/health/live`, `/health/ready`)', {}),
     insecureAllowPublicListen: Type.Boolean({
       default: false,
       description:
-        'Lets the node listen on addresses other than loopback although this release has neither TLS nor authentication: ' +
+        'Lets the node listen on addresses other than loopback without TLS or with `auth.mode: disabled`: ' +
         'only on a network where every host is trusted.',
     }),
+    tls: Tls,
+    auth: Type.Object(
+      {
+        mode: Type.Enum(['disabled', 'required'], {
+          default: 'disabled',
+          description:
+            'Whether REST (coordinators) asks for a key or a client certificate: `disabled` lets everybody do everything, ' +
+            'and is for loopback only. The same on all coordinators.',
+        }),
+        adminKeyFile: Type.String({
+          default: '',
+          description:
+            'File (mode 0600) with the admin key `dk_bootstrap_…` that the first keys are made with; empty for none. ' +
+            'Only its hash is held. The same key on all coordinators.',
+        }),
+      },
+      strict,
+    ),
     raft: Type.Object(
       {
         profile: Type.Enum(['default', 'fast'], {
@@ -147,6 +288,12 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
           1_000_000,
           100_000,
           'Most workflow instances running at once; beyond it new messages get 503.',
+        ),
+        requestsPerSecondPerKey: count(
+          0,
+          1_000_000,
+          0,
+          'REST requests a second that one key may make at one coordinator, unless it has a limit of its own; over it 429. 0: no limit.',
         ),
         logMapBytesMax: count(16 * MIB, 4096 * GIB, 16 * GIB, 'Largest size of the log on disk, in bytes.'),
         logQueueBytesMax: count(
@@ -218,6 +365,15 @@ function allSettings(): readonly Setting[] {
 
 /** Every setting, in the order of the schema. */
 export const SETTINGS = allSettings();
+
+/** Whether a configuration without that setting is refused. */
+export function isRequired(path: string): boolean {
+  const names = path.split('.');
+  const last = names.pop() ?? '';
+  let section: SettingSchema | undefined = CONFIG_ROOT;
+  for (const name of names) section = section?.properties?.[name];
+  return section?.required?.includes(last) === true;
+}
 
 /** What a value of `schema` looks like, in words: the reason given when one does not. */
 export function expectation(schema: SettingSchema): string {

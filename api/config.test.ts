@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { DistricError } from '../base/errors.ts';
 import { loadConfig, type ConfigSources } from './config.ts';
-import { SETTINGS } from './config-schema.ts';
+import { isRequired, SETTINGS } from './config-schema.ts';
 
 const three = [
   { id: 'c1', address: '127.0.0.1:7401' },
@@ -165,12 +165,27 @@ describe('loadConfig()', () => {
   });
 });
 
+describe('auth', () => {
+  it('says what is missing for a public address', () => {
+    const file = { ...coordinator, http: { host: '0.0.0.0' } };
+    expect(faultsOf({ file })['http.host']).toContain('auth.mode: required');
+    expect(faultsOf({ file: { ...file, auth: { mode: 'required' } } })['http.host']).not.toContain('auth.mode');
+    expect(faultsOf({ file: { ...file, auth: { mode: 'required' } } })['http.host']).toContain('tls.mode');
+  });
+
+  it('is off by default, without a key file, and ignores the key of the command line', () => {
+    const env = { DISTRIC_API_KEY: 'dk_x_y' };
+    expect(load({ file: coordinator, env }).auth).toEqual({ mode: 'disabled', adminKeyFile: '' });
+    expect(faultsOf({ file: { ...coordinator, auth: { mode: 'on' } } })['auth.mode']).toContain('disabled, required');
+  });
+});
+
 describe('SETTINGS', () => {
-  it('documents every setting and gives each a default that is valid, but for the two required ones', () => {
+  it('documents every setting, and requires only the two that nobody can guess', () => {
     expect(SETTINGS.length).toBeGreaterThan(20);
     for (const { schema } of SETTINGS) expect(schema.description?.length).toBeGreaterThan(10);
-    const without = SETTINGS.filter(({ schema }) => schema.default === undefined).map(({ path }) => path);
-    expect(without).toEqual(['nodeId', 'role']);
+    const required = SETTINGS.filter(({ path, schema }) => schema.default === undefined && isRequired(path));
+    expect(required.map(({ path }) => path)).toEqual(['nodeId', 'role']);
     expect(new Set(SETTINGS.map(({ variable }) => variable)).size).toBe(SETTINGS.length);
   });
 });

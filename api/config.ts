@@ -6,6 +6,7 @@
  * 3. All faults are reported at once.
  */
 import { Value } from 'typebox/value';
+import { isLoopback } from '../base/address.ts';
 import { DistricError, type FieldError } from '../base/errors.ts';
 import {
   CONFIG_ROOT,
@@ -16,6 +17,8 @@ import {
   type Setting,
   type SettingSchema,
 } from './config-schema.ts';
+import { checkGossip } from './gossip.ts';
+import { checkTls, httpTls } from './tls.ts';
 
 export type { NodeConfig } from './config-schema.ts';
 
@@ -28,7 +31,15 @@ export interface ConfigSources {
 }
 
 /** DISTRIC_ variables that other parts of the program read. */
-const OTHER_VARIABLES = new Set(['DISTRIC_CONFIG', 'DISTRIC_SERVER', 'DISTRIC_HTTP_ALLOW']);
+const OTHER_VARIABLES = new Set([
+  'DISTRIC_CONFIG',
+  'DISTRIC_SERVER',
+  'DISTRIC_API_KEY',
+  'DISTRIC_HTTP_ALLOW',
+  'DISTRIC_CA',
+  'DISTRIC_CERT',
+  'DISTRIC_CERT_KEY',
+]);
 
 /** Kubernetes adds these for a Service whose name starts with `distric`; they are no settings. */
 const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)/;
@@ -222,6 +233,8 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   };
   checkCoordinators(config, refuse);
   checkListeners(config, refuse);
+  checkGossip(config, refuse);
+  checkTls(config, refuse);
   if (config.limits.itemBytesMax > config.limits.requestBytesMax) {
     refuse(
       'limits.itemBytesMax',
@@ -262,18 +275,28 @@ function hasPort(address: string): boolean {
   return port >= 1 && port <= 65_535;
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+/** What a listener of this node lacks beyond loopback: the one place where TLS and access are weighed together. */
+function missingForPublicListen(config: NodeConfig, section: 'peer' | 'http' | 'metrics'): string[] {
+  if (config.insecureAllowPublicListen) return [];
+  const missing: string[] = [];
+  if (config.tls.mode === 'disabled') missing.push('TLS (tls.mode)');
+  else if (section === 'http' && config.role === 'coordinator' && httpTls(config) === 'disabled') {
+    missing.push('TLS (http.tls)');
+  }
+  // Workers serve no REST: only certificates let anybody in there.
+  if (config.role === 'coordinator' && config.auth.mode !== 'required') missing.push('auth.mode: required');
+  return missing;
 }
 
 function checkListeners(config: NodeConfig, refuse: (field: string, reason: string) => void): void {
   const taken = new Map<number, string>();
   for (const section of ['peer', 'http', 'metrics'] as const) {
     const { host, port } = config[section];
-    if (!config.insecureAllowPublicListen && !isLoopback(host)) {
+    const missing = missingForPublicListen(config, section);
+    if (missing.length > 0 && !isLoopback(host)) {
       refuse(
         `${section}.host`,
-        `this release has neither TLS nor authentication, so it listens on loopback only, not on ${quote(host)}; ` +
+        `without ${missing.join(' and ')} this node listens on loopback only, not on ${quote(host)}; ` +
           'set insecureAllowPublicListen: true if every host on that network is trusted',
       );
     }

@@ -152,6 +152,9 @@ export type InstanceList = Static<typeof InstanceListSchema>;
 
 export const ClusterStatusSchema = Type.Object({
   cluster: text,
+  cluster_id: text,
+  /** The coordinator that answers: terms, indexes and connections are as it sees them. */
+  answered_by: text,
   leader: Type.Union([text, Type.Null()]),
   term: count,
   commit_index: count,
@@ -197,3 +200,48 @@ export const ClusterStatusSchema = Type.Object({
   }),
 });
 export type ClusterStatus = Static<typeof ClusterStatusSchema>;
+
+const timeOrNull = Type.Union([time, Type.Null()]);
+
+/** A key as everybody with the right to see it sees it: never with its secret, nor the hash of it. */
+export const KeyResourceSchema = Type.Object({
+  id: text,
+  name: text,
+  role: text,
+  created_at: time,
+  expires_at: timeOrNull,
+  revoked_at: timeOrNull,
+  /** Requests per second; null: as configured, 0: no limit. */
+  rate_limit: Type.Union([count, Type.Null()]),
+  /** To the minute. */
+  last_used_at: timeOrNull,
+  /** Until when the secret before the last rotation is accepted as well. */
+  previous_secret_until: timeOrNull,
+});
+export type KeyResource = Static<typeof KeyResourceSchema>;
+
+/** Answer to the creation and the rotation of a key: the only time that its text is told. */
+export const IssuedKeySchema = Type.Intersect([KeyResourceSchema, Type.Object({ key: text })]);
+export type IssuedKey = Static<typeof IssuedKeySchema>;
+
+export const KeyListSchema = Type.Object({ keys: Type.Array(KeyResourceSchema) });
+export type KeyList = Static<typeof KeyListSchema>;
+
+export const AuditRowSchema = Type.Object({
+  /** Of the log entry. */
+  index: count,
+  at: time,
+  actor: Type.Object({ kind: text, id: text, name: text, role: text }),
+  /** Such as `rule.put`. */
+  action: text,
+  /** Such as `rule/ID`. */
+  target: text,
+  /** `ok`, or the error code. */
+  outcome: text,
+  before: Type.Unknown(),
+  after: Type.Unknown(),
+});
+export type AuditRow = Static<typeof AuditRowSchema>;
+
+export const AuditListSchema = Type.Object({ entries: Type.Array(AuditRowSchema), next_cursor: nextCursor });
+export type AuditList = Static<typeof AuditListSchema>;

@@ -7,6 +7,8 @@ export const ERRORS = {
   INVALID_MESSAGE: { status: 400, retryable: false },
   INVALID_DOCUMENT: { status: 400, retryable: false },
   INVALID_REQUEST: { status: 400, retryable: false },
+  UNAUTHENTICATED: { status: 401, retryable: false },
+  FORBIDDEN: { status: 403, retryable: false },
   NOT_FOUND: { status: 404, retryable: false },
   METHOD_NOT_ALLOWED: { status: 405, retryable: false },
   REQUEST_TIMEOUT: { status: 408, retryable: true },

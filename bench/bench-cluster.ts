@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus, InstanceResource } from '../api/rest.ts';
-import { RestClient } from '../cli/client.ts';
+import type { RestClient } from '../cli/client.ts';
 import { LocalCluster } from '../cli/local-cluster.ts';
 import { benchRules, WORKFLOW, WORKFLOW_ID } from './workload.ts';
 
@@ -18,7 +18,7 @@ export class BenchCluster {
 
   private constructor(cluster: LocalCluster) {
     this.#cluster = cluster;
-    this.#client = new RestClient(cluster.servers, REQUEST_TIMEOUT_MS);
+    this.#client = cluster.client(REQUEST_TIMEOUT_MS);
   }
 
   static async start(coordinators: number, workers: number, dataRoot: string): Promise<BenchCluster> {
@@ -36,6 +36,16 @@ export class BenchCluster {
 
   get servers(): readonly string[] {
     return this.#cluster.servers;
+  }
+
+  /** `host:port` of the binary protocol of each coordinator. */
+  get peers(): readonly string[] {
+    return this.#cluster.nodes.flatMap(({ role, peer }) => (role === 'coordinator' ? [peer] : []));
+  }
+
+  /** What the load generator sends with every request. */
+  get apiKey(): string | undefined {
+    return this.#cluster.apiKey;
   }
 
   /** May be called again while it stops: at an interrupt the measurement under way ends as well. */

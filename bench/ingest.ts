@@ -64,6 +64,12 @@ async function measureSize(run: BenchRun, coordinators: number, etcd: EtcdFigure
     const unmatched = await load(`ingest, ${where}, none starts an instance`, { matchEvery: 0 });
     rows.push(comparison(`${name}, none matches`, unmatched.perSecond, 'messages/s', etcd?.best));
 
+    const binary = await load(`ingest, ${where}, binary client`, { protocol: 'binary', servers: cluster.peers });
+    const binaryName = `ingest, ${where}, binary client, pipelined batches of ${batchSize}`;
+    const binaryMust = run.options.peer === 'etcd' ? ETCD_RATIO_MIN : undefined;
+    rows.push(comparison(binaryName, binary.perSecond, 'messages/s', etcd?.best, binaryMust));
+    rows.push(figure(`${binaryName}, p99`, binary.p99Ms, 'ms'));
+
     const singles = await load(`ingest, ${where}, single messages`, { batchSize: 1, callers: SINGLE_CALLERS });
     rows.push(figure(`ingest, ${where}, single messages, ${SINGLE_CALLERS} callers`, singles.perSecond, 'messages/s'));
     rows.push(figure(`ingest, ${where}, single messages, p99`, singles.p99Ms, 'ms'));
@@ -88,7 +94,7 @@ async function loadCluster(
   run.progress(name);
   const { warmupMs, durationMs } = run;
   const defaults = { batchSize, callers, matchEvery: MATCH_EVERY, warmupMs, durationMs };
-  const result = await runLoad({ servers: cluster.servers, ...defaults, ...plan });
+  const result = await runLoad({ servers: cluster.servers, apiKey: cluster.apiKey, ...defaults, ...plan });
   if (result.errors > 0) run.fail(`${name}: ${result.errors} requests failed: ${result.firstFailure ?? ''}`);
   if (result.refused > 0) run.progress(`  refused ${result.refused} messages: ${result.firstFailure ?? ''}`);
   const left = await cluster.drained(DRAIN_LIMIT_MS);

@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import { runProgram } from './children.ts';
 
 export interface LoadPlan {
-  /** Base URLs; callers spread over them evenly. */
+  /** Default http. */
+  protocol?: 'http' | 'binary';
+  /** Base URLs, callers spread over them evenly; for `binary`, `host:port` of the peer ports. */
   servers: readonly string[];
+  apiKey?: string | undefined;
   callers: number;
   /** Messages in a request: 1 is a single JSON object, more is NDJSON. */
   batchSize: number;
@@ -37,7 +40,7 @@ const GRACE_MS = 120_000;
 
 /** Runs the load generator as a process of its own, so that its work does not slow what waits for it. */
 export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
-  const script = join(import.meta.dirname, 'load/http-load.ts');
+  const script = join(import.meta.dirname, plan.protocol === 'binary' ? 'load/client-load.ts' : 'load/http-load.ts');
   const timeoutMs = plan.warmupMs + (plan.durationMs ?? 0) + GRACE_MS;
   return JSON.parse(await runProgram(process.execPath, [script, JSON.stringify(plan)], { timeoutMs })) as LoadResult;
 }

@@ -5,6 +5,8 @@ import { measureIngest } from './ingest.ts';
 import { parseBenchOptions, USAGE, type BenchOptions } from './options.ts';
 import { buildEtcd, type EtcdPrograms } from './peers/etcd.ts';
 import { createReport, renderTable, writeReport, type Row } from './report.ts';
+import { measureRpc } from './rpc.ts';
+import { measureWire } from './wire.ts';
 import { measureWorkflows } from './workflows.ts';
 
 /** As a shell reports a program that Ctrl-C ended. */
@@ -22,6 +24,7 @@ async function main(options: BenchOptions): Promise<boolean> {
   const rows: Row[] = [];
   if (options.suites.includes('ingest')) rows.push(...(await measureIngest(run, await peerPrograms(run))));
   if (options.suites.includes('workflows')) rows.push(...(await measureWorkflows(run)));
+  if (options.suites.includes('rpc')) rows.push(...measureWire(), ...(await measureRpc(run)));
 
   const report = createReport(rows, run.failures.length);
   console.log(`${renderTable(rows)}\nfsync on everywhere; ${report.machine}; commit ${report.commit}`);

@@ -3,8 +3,12 @@ import { parseBenchOptions } from './options.ts';
 
 describe('parseBenchOptions()', () => {
   it('runs everything against etcd unless told otherwise', () => {
-    expect(parseBenchOptions([])).toMatchObject({ suites: ['ingest', 'workflows'], peer: 'etcd', batchSize: 100 });
-    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['ingest', 'workflows'] });
+    expect(parseBenchOptions([])).toMatchObject({
+      suites: ['ingest', 'workflows', 'rpc'],
+      peer: 'etcd',
+      batchSize: 100,
+    });
+    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['ingest', 'workflows', 'rpc'] });
   });
 
   it('takes suites and options', () => {

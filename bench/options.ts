@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 
-const SUITES = ['ingest', 'workflows'] as const;
+const SUITES = ['ingest', 'workflows', 'rpc'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -15,7 +15,7 @@ export interface BenchOptions {
   dataRoot: string;
 }
 
-export const USAGE = `npm run bench -- [ingest|workflows|all] [options]
+export const USAGE = `npm run bench -- [ingest|workflows|rpc|all] [options]
 
   --json FILE        write the rows as JSON too
   --quick            shorter runs, for a look and not for a figure

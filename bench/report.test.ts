@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { comparison, createReport, figure, renderTable, rounded } from './report.ts';
+import { atLeast, atMost, comparison, createReport, figure, renderTable, rounded } from './report.ts';
 
 describe('comparison()', () => {
   it('passes at the ratio it must reach, and not below', () => {
@@ -12,6 +12,15 @@ describe('comparison()', () => {
   it('fails when the peer it must be held against was not measured', () => {
     expect(comparison('ingest', 30_000, 'messages/s', undefined, 3)).toMatchObject({ must: 3, ok: false });
     expect(comparison('ingest', 30_000, 'messages/s', undefined)).toMatchObject({ ok: true });
+  });
+});
+
+describe('atMost() and atLeast()', () => {
+  it('pass at the limit, and say which side of it counts', () => {
+    expect([atMost('a', 1, 'µs', 1).ok, atMost('a', 1.01, 'µs', 1).ok]).toEqual([true, false]);
+    expect([atLeast('a', 50, '/s', 50).ok, atLeast('a', 49, '/s', 50).ok]).toEqual([true, false]);
+    const table = renderTable([atMost('encode', 2, 'µs', 1), atLeast('calls', 60_000, '/s', 50_000)]);
+    for (const cell of ['<= 1', 'FAILED', '>= 50,000', 'ok']) expect(table).toContain(cell);
   });
 });
 

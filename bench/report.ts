@@ -11,8 +11,10 @@ export interface Row {
   peer?: string;
   peerValue?: number;
   ratio?: number;
-  /** The least `ratio` that passes. Without it the row only informs. */
+  /** What has to be reached, as `bound` says. Without it the row only informs. */
   must?: number;
+  /** What `must` bounds: the ratio to the peer from below (the default), or the value itself. */
+  bound?: 'ratio' | 'at_least' | 'at_most';
   ok: boolean;
 }
 
@@ -21,6 +23,7 @@ export interface Report {
   ok: boolean;
   commit: string;
   machine: string;
+  seed?: number;
 }
 
 export interface Peer {
@@ -33,6 +36,16 @@ const BYTES_PER_GIB = 1024 ** 3;
 /** A row that only informs. */
 export function figure(name: string, value: number, unit: string): Row {
   return { name, value: rounded(value), unit, ok: true };
+}
+
+/** A row whose value must not be over a limit. */
+export function atMost(name: string, value: number, unit: string, limit: number): Row {
+  return { name, value: rounded(value), unit, must: limit, bound: 'at_most', ok: value <= limit };
+}
+
+/** A row whose value must not be under a limit. */
+export function atLeast(name: string, value: number, unit: string, limit: number): Row {
+  return { name, value: rounded(value), unit, must: limit, bound: 'at_least', ok: value >= limit };
 }
 
 /** A row held against a peer. A peer that could not be measured fails a row that has a `must`: no figure is no proof. */
@@ -78,7 +91,7 @@ export function renderTable(rows: readonly Row[]): string {
       row.peer ?? '',
       row.peerValue === undefined ? '' : grouped(row.peerValue),
       row.ratio === undefined ? '' : `${String(row.ratio)} x`,
-      row.must === undefined ? '' : `>= ${String(row.must)} x`,
+      mustText(row),
       verdict(row),
     ]);
   }
@@ -87,6 +100,12 @@ export function renderTable(rows: readonly Row[]): string {
 
 export function writeReport(path: string, report: Report): void {
   writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+function mustText({ must, bound }: Row): string {
+  if (must === undefined) return '';
+  if (bound === 'at_most') return `<= ${grouped(must)}`;
+  return bound === 'at_least' ? `>= ${grouped(must)}` : `>= ${String(must)} x`;
 }
 
 function verdict(row: Row): string {

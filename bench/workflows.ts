@@ -1,7 +1,7 @@
 import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchRun } from './bench-run.ts';
 import { Latencies } from './latency.ts';
-import { runLoad } from './load-plan.ts';
+import { type LoadPlan, runLoad } from './load-plan.ts';
 import { figure, type Row } from './report.ts';
 
 const SIZES = [1, 3] as const;
@@ -54,8 +54,8 @@ async function measureRate(run: BenchRun, cluster: BenchCluster, where: string):
   ];
 }
 
-function plan(cluster: BenchCluster): { servers: readonly string[]; matchEvery: number; warmupMs: number } {
-  return { servers: cluster.servers, matchEvery: 1, warmupMs: 0 };
+function plan(cluster: BenchCluster): Pick<LoadPlan, 'servers' | 'apiKey' | 'matchEvery' | 'warmupMs'> {
+  return { servers: cluster.servers, apiKey: cluster.apiKey, matchEvery: 1, warmupMs: 0 };
 }
 
 async function settle(

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FieldError } from '../base/errors.ts';
+import { Exchange, UNTRUSTED, type ClientTls } from './exchange.ts';
 import { CliError, EXIT, exitCodeOfStatus } from './exit-code.ts';
 import { singleLine } from './terminal.ts';
 
@@ -66,12 +67,16 @@ type Attempt =
 export class RestClient {
   readonly servers: readonly string[];
   readonly #timeoutMs: number;
+  readonly #apiKey: string | undefined;
+  readonly #exchange: Exchange;
   #preferred = 0;
 
-  /** `servers` are base URLs, tried in order, beginning with the one that answered last. */
-  constructor(servers: readonly string[], timeoutMs: number = TIMEOUT_MS) {
+  /** `servers` are base URLs, tried in order, beginning with the one that answered last; all of them get the key. */
+  constructor(servers: readonly string[], timeoutMs: number = TIMEOUT_MS, apiKey?: string, tls?: ClientTls) {
     this.servers = servers;
     this.#timeoutMs = timeoutMs;
+    this.#apiKey = apiKey;
+    this.#exchange = new Exchange(tls);
   }
 
   get<T>(path: string, query: Readonly<Record<string, QueryValue>> = {}): Promise<T> {
@@ -111,17 +116,18 @@ export class RestClient {
     // A frozen server must leave time for the next one; a request that can't be repeated has no next one.
     const attemptMs = repeatable ? Math.min(leftMs, Math.max(1_000, Math.ceil(this.#timeoutMs / 3))) : leftMs;
     try {
-      const response = await fetch(urlOf(server, request), {
+      const { status, text } = await this.#exchange.send(urlOf(server, request), {
         method: request.method,
-        headers: headersOf(request),
-        body: request.body ?? null,
-        signal: AbortSignal.timeout(attemptMs),
+        headers: headersOf(request, this.#apiKey),
+        body: request.body,
+        timeoutMs: attemptMs,
       });
-      const text = await response.text();
-      if (response.ok) return { kind: 'answer', body: text === '' ? undefined : parseBody(server, text) };
-      const error = problemOf(response.status, text);
-      const nothingKept = response.status === 429 || response.status === 503;
-      return { kind: nothingKept || (response.status === 504 && repeatable) ? 'busy' : 'refused', error };
+      if (status >= 200 && status < 300) {
+        return { kind: 'answer', body: text === '' ? undefined : parseBody(server, text) };
+      }
+      const error = problemOf(status, text);
+      const nothingKept = status === 429 || status === 503;
+      return { kind: nothingKept || (status === 504 && repeatable) ? 'busy' : 'refused', error };
     } catch (error) {
       return failedAttempt(server, error, repeatable);
     }
@@ -136,9 +142,10 @@ function urlOf(server: string, request: RestRequest): string {
   return url.href;
 }
 
-function headersOf(request: RestRequest): Record<string, string> {
+function headersOf(request: RestRequest, bearer: string | undefined): Record<string, string> {
   const headers: Record<string, string> = { accept: 'application/json, application/problem+json' };
   if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
+  if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
   if (request.idempotencyKey !== undefined) headers['idempotency-key'] = request.idempotencyKey;
   return headers;
 }
@@ -181,6 +188,10 @@ function isFieldError(value: unknown): value is FieldError {
 function failedAttempt(server: string, error: unknown, repeatable: boolean): Attempt {
   if (error instanceof CliError) return { kind: 'refused', error };
   const reason = networkReason(error);
+  if (UNTRUSTED.has(reason)) {
+    const advice = "its certificate is not trusted: give the cluster's authority by --ca or DISTRIC_CA";
+    return { kind: 'down', error: new CliError(EXIT.UNAVAILABLE, `${server}: ${reason}: ${advice}`) };
+  }
   if (NEVER_SENT.has(reason) || repeatable) {
     return { kind: 'down', error: new CliError(EXIT.UNAVAILABLE, `${server}: ${reason}`) };
   }
@@ -191,10 +202,12 @@ function failedAttempt(server: string, error: unknown, repeatable: boolean): Att
 /** Read without instanceof: fetch's errors may come from another realm. */
 function networkReason(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error);
-  const { name, message, cause } = error as { name?: unknown; message?: unknown; cause?: unknown };
+  const { name, message, cause, code: own } = error as Record<'name' | 'message' | 'cause' | 'code', unknown>;
   if (name === 'TimeoutError') return 'no answer in time';
+  if (typeof own === 'string' && own !== 'ABORT_ERR') return own;
   if (typeof cause === 'object' && cause !== null) {
-    const { code, message: reason } = cause as { code?: unknown; message?: unknown };
+    const { name: kind, code, message: reason } = cause as Record<'name' | 'code' | 'message', unknown>;
+    if (kind === 'TimeoutError') return 'no answer in time';
     if (typeof code === 'string') return code;
     if (typeof reason === 'string') return reason;
   }

@@ -31,6 +31,10 @@ export interface ClusterSettings {
   profile: 'default' | 'fast';
   pluginDirs: string[];
   drainTimeoutMs: number;
+  /** Whether REST wants the key of admin.key beside this file; absent in files of earlier releases: it does not. */
+  auth?: 'required' | 'disabled';
+  /** Whether nodes and REST speak TLS, with certificates from the folder pki beside this file. */
+  tls?: boolean;
   /** Further settings of every node, and of the `worker` section. */
   node: Record<string, unknown>;
   worker: Record<string, unknown>;
@@ -40,6 +44,11 @@ export interface ClusterFile {
   version: 1;
   settings: ClusterSettings;
   nodes: LocalNode[];
+}
+
+/** Base URL of a coordinator's REST interface; undefined for a worker. */
+export function restUrl({ settings }: ClusterFile, { http }: LocalNode): string | undefined {
+  return http === null ? undefined : `${settings.tls === true ? 'https' : 'http'}://${http}`;
 }
 
 export function hasClusterFile(dataDir: string): boolean {

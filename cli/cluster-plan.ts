@@ -15,6 +15,10 @@ export interface LocalClusterOptions {
   pluginDirs?: readonly string[];
   /** How long running tasks may finish after SIGTERM; default 10 s. */
   drainTimeoutMs?: number;
+  /** For a new cluster; default required, with a key in admin.key. */
+  auth?: 'required' | 'disabled';
+  /** For a new cluster: nodes and REST speak TLS, with an authority of their own; default false. */
+  tls?: boolean;
   /** Further settings of every node, and of the `worker` section (keys of NodeConfig). */
   nodeSettings?: Record<string, unknown>;
   workerSettings?: Record<string, unknown>;
@@ -51,6 +55,8 @@ export async function planCluster(options: LocalClusterOptions): Promise<Cluster
       profile: options.profile ?? 'default',
       pluginDirs: (options.pluginDirs ?? []).map((dir) => path.resolve(dir)),
       drainTimeoutMs: options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS,
+      auth: options.auth ?? 'required',
+      tls: options.tls ?? false,
       node: options.nodeSettings ?? {},
       worker: options.workerSettings ?? {},
     },

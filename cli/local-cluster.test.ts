@@ -50,6 +50,9 @@ describe('distric up and down', () => {
       const cluster = await LocalCluster.load(dataDir);
       const before = cluster.nodes.map(({ pid }) => pid);
       expect(await cluster.leader()).toBe('coordinator-1');
+      for (const { peer } of cluster.nodes) {
+        expect(await distric('net', 'ping', peer, '--udp', '-c', '1')).toMatchObject({ exitCode: EXIT.OK });
+      }
       expect(await cluster.kill('worker-1')).toBe(true);
       expect(await cluster.kill('worker-1')).toBe(false);
       expect(cluster.isRunning('worker-1')).toBe(false);

@@ -9,8 +9,9 @@ import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus } from '../api/rest.ts';
+import { ADMIN_KEY_FILE_NAME, ensureAdminKey, localAdminKey } from './admin-key.ts';
 import { RestClient } from './client.ts';
-import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile } from './cluster-file.ts';
+import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile, restUrl } from './cluster-file.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
 import { planCluster } from './cluster-plan.ts';
 import type { LocalClusterOptions } from './cluster-plan.ts';
@@ -24,6 +25,7 @@ import {
   type StartedProcess,
 } from './node-process.ts';
 import { nodeSettings } from './node-settings.ts';
+import { ensureCertificates, localAuthorities, PKI_DIR_NAME } from './tls-files.ts';
 
 export type { LocalNode } from './cluster-file.ts';
 export type { LocalClusterOptions } from './cluster-plan.ts';
@@ -97,7 +99,29 @@ export class LocalCluster {
 
   /** Base URLs of the REST interfaces of all coordinators. */
   get servers(): string[] {
-    return this.nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+    return this.nodes.flatMap((node) => restUrl(this.#file, node) ?? []);
+  }
+
+  /** Base URL of the REST interface of a coordinator. */
+  server(id: string): string {
+    const url = restUrl(this.#file, this.node(id));
+    if (url !== undefined) return url;
+    throw new CliError(EXIT.USAGE, `${id} is a worker: it serves no REST`);
+  }
+
+  /** The authority that the coordinators' certificates are checked by, PEM, when they speak HTTPS. */
+  get authorities(): string | undefined {
+    return this.#file.settings.tls === true ? localAuthorities(this.dataDir) : undefined;
+  }
+
+  /** The admin key, when REST wants one. */
+  get apiKey(): string | undefined {
+    return this.#file.settings.auth === 'required' ? localAdminKey(this.dataDir) : undefined;
+  }
+
+  /** Of all coordinators, with the admin key. */
+  client(timeoutMs?: number): RestClient {
+    return new RestClient(this.servers, timeoutMs, this.apiKey, { ca: this.authorities });
   }
 
   node(id: string): LocalNode {
@@ -118,7 +142,7 @@ export class LocalCluster {
 
   /** The id of the leader as a coordinator knows it now (a read of local state), if there is one. */
   async leader(): Promise<string | undefined> {
-    const client = new RestClient(this.servers, HEALTH_TIMEOUT_MS);
+    const client = this.client(HEALTH_TIMEOUT_MS);
     try {
       const status = await client.get<ClusterStatus>('/cluster/status', { consistency: 'stale' });
       return status.leader ?? undefined;
@@ -154,7 +178,7 @@ export class LocalCluster {
 
   /** Removes what the cluster wrote, and the data directory when nothing else is in it. Call after stop(). */
   async wipe(options: { keepLogs?: boolean } = {}): Promise<void> {
-    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME];
+    const names = [...this.nodes.map(({ id }) => id), CLUSTER_FILE_NAME, ADMIN_KEY_FILE_NAME, PKI_DIR_NAME];
     if (options.keepLogs !== true) names.push('logs');
     for (const name of names) await rm(path.join(this.dataDir, name), { recursive: true, force: true });
     await rmdir(this.dataDir).catch(() => undefined);
@@ -200,6 +224,9 @@ export class LocalCluster {
 
   async #startNodes(nodes: readonly LocalNode[]): Promise<void> {
     this.#started = nodes.map(({ id }) => id);
+    await mkdir(this.dataDir, { recursive: true });
+    await ensureCertificates(this.dataDir, this.#file);
+    if (this.#file.settings.auth === 'required') ensureAdminKey(this.dataDir);
     try {
       for (const node of nodes) await this.#spawn(node);
       await Promise.all(nodes.map((node) => this.#waitUntilReady(node)));
@@ -229,7 +256,7 @@ export class LocalCluster {
       }
       await delay(READY_POLL_MS);
     }
-    this.#onProgress(`${node.id} ready${node.http === null ? '' : ` http://${node.http}`}`);
+    this.#onProgress([node.id, 'ready', restUrl(this.#file, node) ?? ''].join(' ').trimEnd());
   }
 
   async #startError(node: LocalNode, what: string): Promise<CliError> {

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { ADMIN_KEY_FILE_NAME } from './admin-key.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
+import { tlsSettings } from './tls-files.ts';
 
 /** The port of `host:port`. */
 function portOf(address: string): number {
@@ -26,10 +28,17 @@ export function nodeSettings(dataDir: string, file: ClusterFile, node: LocalNode
       .filter(({ role }) => role === 'coordinator')
       .map(({ id, peer, http }) => ({ id, address: peer, ...(http === null ? {} : { httpAddress: http }) })),
     peer: listener(node.peer),
+    // Of workers too, so that cluster.json tells where each node answers datagrams.
+    gossip: listener(node.peer),
     metrics: listener(node.metrics),
+    tls: tlsSettings(dataDir, file, node),
     raft: { ...(typeof raft === 'object' ? raft : {}), profile: settings.profile },
     drainTimeoutMs: settings.drainTimeoutMs,
   };
-  if (node.role === 'coordinator') return stringify({ ...common, ...(node.http ? { http: listener(node.http) } : {}) });
+  if (node.role === 'coordinator') {
+    const adminKeyFile = path.join(dataDir, ADMIN_KEY_FILE_NAME);
+    const auth = settings.auth === 'required' ? { mode: 'required', adminKeyFile } : { mode: 'disabled' };
+    return stringify({ ...common, auth, ...(node.http ? { http: listener(node.http) } : {}) });
+  }
   return stringify({ ...common, worker: { ...settings.worker, pluginDirs: settings.pluginDirs } });
 }

@@ -1,10 +1,14 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
+import { addAudit } from './commands/audit.ts';
 import { addDefinitions } from './commands/definitions.ts';
 import { addDown } from './commands/down.ts';
 import { addInstances } from './commands/instances.ts';
+import { addKeys } from './commands/keys.ts';
 import { addLogs } from './commands/logs.ts';
 import { addMessages } from './commands/messages.ts';
+import { addNet } from './commands/net.ts';
+import { addPki } from './commands/pki.ts';
 import { addRules } from './commands/rules.ts';
 import { addSend } from './commands/send.ts';
 import { addStatus } from './commands/status.ts';
@@ -28,7 +32,11 @@ const COMMANDS: readonly AddCommand[] = [
   addDefinitions,
   addInstances,
   addMessages,
+  addKeys,
+  addAudit,
   addLogs,
+  addPki,
+  addNet,
   addVersion,
 ];
 

@@ -3,7 +3,7 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { parseRule } from '../api/rule.ts';
 import { parseWorkflow } from '../api/workflow.ts';
-import type { InstanceResource, MessageResource } from '../api/rest.ts';
+import type { InstanceResource, KeyResource, MessageResource } from '../api/rest.ts';
 import { DistricError } from '../base/errors.ts';
 
 interface SeenRequest {
@@ -85,6 +85,7 @@ export class RestPeer {
     }));
     this.#instances();
     this.#messages();
+    this.#keys();
     this.#app.get('/api/v1/cluster/status', () => STATUS);
     this.url = await this.#app.listen({ host: '127.0.0.1', port: 0 });
     return this;
@@ -123,6 +124,21 @@ export class RestPeer {
     );
   }
 
+  #keys(): void {
+    const issued = { ...KEY, key: `dk_${KEY.id}_${'s'.repeat(43)}` };
+    this.#app.get('/api/v1/keys', () => ({ keys: [KEY, { ...KEY, id: 'k2', revoked_at: KEY.created_at }] }));
+    this.#app.get('/api/v1/keys/:id', () => KEY);
+    this.#app.post('/api/v1/keys', (_request, reply) => reply.code(201).send(issued));
+    this.#app.post('/api/v1/keys/:id/rotate', () => issued);
+    this.#app.delete('/api/v1/keys/:id', (_request, reply) => reply.code(204).send());
+    const actor = { kind: 'key', id: 'k1', name: 'ci', role: 'operator' };
+    const row = { index: 7, at: KEY.created_at, actor, action: 'rule.put', target: 'rule/r', outcome: 'ok' };
+    this.#app.get('/api/v1/audit', () => ({
+      entries: [{ ...row, before: null, after: { id: 'r' } }],
+      next_cursor: '7',
+    }));
+  }
+
   #messages(): void {
     const keep = (payload: unknown): object => {
       const id = `m-${String(this.messages.length)}`;
@@ -155,6 +171,18 @@ export class RestPeer {
     });
   }
 }
+
+const KEY: KeyResource = {
+  id: 'k1',
+  name: 'ci',
+  role: 'operator',
+  created_at: '2026-01-13T10:25:00.000Z',
+  expires_at: '2026-01-14T10:25:00.000Z',
+  revoked_at: null,
+  rate_limit: null,
+  last_used_at: null,
+  previous_secret_until: null,
+};
 
 const STATUS = {
   cluster: 'distric',

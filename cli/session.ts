@@ -1,11 +1,16 @@
 import path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import type { ClientOptions } from '../client/client.ts';
+import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
-import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile } from './cluster-file.ts';
+import { DATA_DIR, findDataDir, hasClusterFile, readClusterFile, restUrl } from './cluster-file.ts';
+import type { ClusterFile } from './cluster-file.ts';
+import type { ClientTls } from './exchange.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { OUTPUT_FORMATS, printValue } from './output.ts';
 import type { OutputFormat } from './output.ts';
+import { clientTls, localAuthorities, localClientTls } from './tls-files.ts';
 import { painter } from './terminal.ts';
 import type { Io, Paint } from './terminal.ts';
 
@@ -14,6 +19,10 @@ const TIMEOUT_S_MAX = 3_600;
 
 export interface GlobalOptions {
   server?: string[];
+  apiKeyFile?: string;
+  ca?: string;
+  cert?: string;
+  certKey?: string;
   data?: string;
   output: OutputFormat;
   timeout: number;
@@ -24,6 +33,15 @@ export function addGlobalOptions(program: Command): void {
     .addOption(
       new Option('-s, --server <url>', 'a coordinator; repeat it, or separate several by commas').argParser(collect),
     )
+    .addOption(
+      new Option(
+        '--api-key-file <file>',
+        "file with the key to send (default: DISTRIC_API_KEY, or the local cluster's)",
+      ),
+    )
+    .addOption(new Option('--ca <file>', "authorities to check https servers by (DISTRIC_CA; the local cluster's)"))
+    .addOption(new Option('--cert <file>', 'certificate to show to https servers (DISTRIC_CERT)'))
+    .addOption(new Option('--cert-key <file>', 'its key (DISTRIC_CERT_KEY)'))
     .addOption(new Option('--data <dir>', `folder of the local cluster (default: the nearest ${DATA_DIR})`))
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
     .addOption(
@@ -34,7 +52,7 @@ export function addGlobalOptions(program: Command): void {
 }
 
 /** For options that may be given several times. */
-function collect(value: string, previous: string[] | undefined): string[] {
+export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), ...value.split(',').filter((part) => part !== '')];
 }
 
@@ -88,8 +106,68 @@ export class Session {
     return path.resolve(this.io.cwd, this.options.data ?? DATA_DIR);
   }
 
+  /** What a client of the binary protocol needs, for the coordinators at `peers` or those of the local cluster. */
+  async binaryOptions(peers: readonly string[] | undefined): Promise<ClientOptions> {
+    const dataDir = this.dataDir();
+    const file = dataDir !== undefined && hasClusterFile(dataDir) ? await readClusterFile(dataDir) : undefined;
+    const local = file?.nodes.flatMap(({ role, peer }) => (role === 'coordinator' ? [peer] : [])) ?? [];
+    const servers = peers ?? local;
+    if (servers.length === 0) {
+      const ways = 'start one here with `distric up`, or give --peer host:port';
+      throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
+    }
+    const isLocal = servers.every((server) => local.includes(server));
+    const apiKey = await this.#apiKey(isLocal && file !== undefined ? localServers(file) : []);
+    const tls = this.#binaryTls(isLocal ? file : undefined);
+    return {
+      servers,
+      name: 'distric-cli',
+      ...(isLocal && file !== undefined ? { clusterName: file.settings.clusterName } : {}),
+      ...(apiKey === undefined ? {} : { apiKey }),
+      ...(tls === undefined ? {} : { tls }),
+    };
+  }
+
+  /** Never plain text by mistake: the first frame carries the key. `local` is the cluster that it goes to, if it is ours. */
+  #binaryTls(local: ClusterFile | undefined): ClientOptions['tls'] {
+    const dataDir = this.dataDir();
+    if (local !== undefined && local.settings.tls !== true) return undefined;
+    const own = local === undefined || dataDir === undefined ? {} : localClientTls(dataDir);
+    const { ca, certificate, key } = clientTls(this.options, this.io.env, this.io.cwd);
+    const shown = certificate === undefined ? own : { certificate, key };
+    const authorities = ca ?? own.ca;
+    if (authorities !== undefined && shown.certificate !== undefined && shown.key !== undefined) {
+      return { certificate: shown.certificate, key: shown.key, authorities };
+    }
+    if (local === undefined && authorities === undefined && certificate === undefined) return undefined;
+    const ways = 'nodes with TLS want a certificate of every client: give --ca, --cert and --cert-key';
+    throw new CliError(EXIT.USAGE, local === undefined ? ways : `${ways}, or make one with: distric up`);
+  }
+
   async client(): Promise<RestClient> {
-    return new RestClient(await this.#servers(), this.options.timeout * 1_000);
+    const servers = await this.#servers();
+    return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers), await this.#tls(servers));
+  }
+
+  /** The authority of the local cluster is for its own coordinators only. */
+  async #tls(servers: readonly string[]): Promise<ClientTls> {
+    const given = clientTls(this.options, this.io.env, this.io.cwd);
+    const dataDir = this.dataDir();
+    if (given.ca !== undefined || dataDir === undefined || !hasClusterFile(dataDir)) return given;
+    const local = localServers(await readClusterFile(dataDir));
+    return servers.every((server) => local.includes(server)) ? { ...given, ca: localAuthorities(dataDir) } : given;
+  }
+
+  /** The key of the local cluster goes to its own coordinators only, wherever the command was told to go. */
+  async #apiKey(servers: readonly string[]): Promise<string | undefined> {
+    const { apiKeyFile } = this.options;
+    if (apiKeyFile !== undefined) return readKeyFile(path.resolve(this.io.cwd, apiKeyFile));
+    const given = this.io.env['DISTRIC_API_KEY'] ?? '';
+    if (given !== '') return checkedKey(given.trim(), 'DISTRIC_API_KEY');
+    const dataDir = this.dataDir();
+    if (dataDir === undefined || !hasClusterFile(dataDir)) return undefined;
+    const local = localServers(await readClusterFile(dataDir));
+    return servers.every((server) => local.includes(server)) ? localAdminKey(dataDir) : undefined;
   }
 
   async #servers(): Promise<string[]> {
@@ -97,12 +175,15 @@ export class Session {
     if (given.length > 0) return given.map(baseUrl);
     const dataDir = this.dataDir();
     if (dataDir !== undefined && hasClusterFile(dataDir)) {
-      const { nodes } = await readClusterFile(dataDir);
-      return nodes.flatMap(({ http }) => (http === null ? [] : [`http://${http}`]));
+      return localServers(await readClusterFile(dataDir));
     }
     const ways = 'start one here with `distric up`, or give --server http://host:port or DISTRIC_SERVER';
     throw new CliError(EXIT.UNAVAILABLE, `no cluster is known: ${ways}`);
   }
+}
+
+function localServers(file: ClusterFile): string[] {
+  return file.nodes.flatMap((node) => restUrl(file, node) ?? []);
 }
 
 /** `host:port` and `http://host:port/` are the same server. */

@@ -17,7 +17,7 @@ export interface CallOptions {
 
 const TIMEOUT_MS = 15_000;
 
-/** `server` is a base URL; `path` is below /api/v1. Rejects when there is no whole answer. */
+/** `server` is a base URL, with a key in the place of its user (see `withKey`); `path` is below /api/v1. Rejects when there is no whole answer. */
 export async function call<T = unknown>(
   server: string,
   method: string,
@@ -25,9 +25,13 @@ export async function call<T = unknown>(
   options: CallOptions = {},
 ): Promise<Answer<T>> {
   const { body, contentType = 'application/json', headers, timeoutMs = TIMEOUT_MS } = options;
-  const response = await fetch(`${server}/api/v1${path}`, {
+  const url = new URL(`${server}/api/v1${path}`);
+  const authorization = url.username === '' ? {} : { authorization: `Bearer ${url.username}` };
+  // fetch takes no URL with a user in it.
+  url.username = '';
+  const response = await fetch(url, {
     method,
-    headers: { ...(body === undefined ? {} : { 'content-type': contentType }), ...headers },
+    headers: { ...authorization, ...(body === undefined ? {} : { 'content-type': contentType }), ...headers },
     body: body ?? null,
     signal: AbortSignal.timeout(timeoutMs),
   });
@@ -38,6 +42,13 @@ export async function call<T = unknown>(
     text,
     body: (text === '' ? undefined : JSON.parse(text)) as T,
   };
+}
+
+/** A base URL that carries the key for `call`, so that every helper need only know the server. */
+export function withKey(server: string, apiKey: string | undefined): string {
+  const url = new URL(server);
+  url.username = apiKey ?? '';
+  return url.href.replace(/\/$/, '');
 }
 
 /** The decoded body of a 200. */

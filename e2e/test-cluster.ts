@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { ClusterStatus } from '../api/rest.ts';
 import { LocalCluster, type LocalClusterOptions } from '../cli/local-cluster.ts';
 import { lastLines } from '../cli/node-process.ts';
-import { get } from './rest-call.ts';
+import { get, withKey } from './rest-call.ts';
 
 /** A cluster of real processes in a directory of its own; `end()` leaves neither a process nor a file behind. */
 export class TestCluster {
@@ -26,17 +26,18 @@ export class TestCluster {
     }
   }
 
+  /** With the admin key, for `call`. */
   get servers(): string[] {
-    return this.processes.servers;
+    return this.processes.servers.map((server) => withKey(server, this.processes.apiKey));
   }
 
   get coordinators(): string[] {
     return this.processes.nodes.filter(({ role }) => role === 'coordinator').map(({ id }) => id);
   }
 
-  /** REST base URL of a coordinator. */
+  /** REST base URL of a coordinator, with the admin key. */
   server(id: string): string {
-    return `http://${this.processes.node(id).http ?? ''}`;
+    return withKey(this.processes.server(id), this.processes.apiKey);
   }
 
   /** Base URL of the observability server of a node. */

@@ -2,6 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
 import { COMMAND } from './core/state/commands.ts';
+import { DONE, ProposalResult } from './core/state/outcomes.ts';
+import type { Body, Message } from './core/tlv/messages.ts';
+import { encode } from './core/tlv/struct.ts';
 import { nodeHost } from './io/host.ts';
 import { COMMAND_BYTES_MAX } from './proposals.ts';
 import { READ_TIMEOUT_MS } from './reads.ts';
@@ -56,6 +59,39 @@ describe('a proposal', () => {
     propose(follower!, COMMAND.registerWorker);
     propose('w1', COMMAND.deleteRule);
     expect(group.at(leader).core.raft.log.lastIndex).toBe(lastIndex);
+  });
+});
+
+describe('a worker that answers for the leader', () => {
+  it('acknowledges no message', () => {
+    const group = cluster();
+    const [follower] = group.followers();
+    group.bufferFull = (_from, _to, { kind }) => kind === 'FORWARD_RESULT';
+    const answer = group.submit(follower!, [{ event_type: 'go' }]);
+    const asked = () => group.sent.find(({ from, message }) => from === follower && message.kind === 'FORWARD_PROPOSE');
+    group.until(() => asked() !== undefined);
+    const result = encode(nodeHost, ProposalResult, DONE);
+    const { requestId } = asked()!.message.body as Body<'FORWARD_PROPOSE'>;
+    const message: Message = { kind: 'FORWARD_RESULT', body: { requestId, result } };
+    group.at(follower!).inputs.push({ kind: 'message', from: 'w1', message });
+    expect(() => group.run(50)).not.toThrow();
+    expect(answer.outcomes).toBeUndefined();
+    group.bufferFull = () => false;
+    group.until(() => answer.outcomes !== undefined);
+  });
+
+  it('confirms no read', () => {
+    const group = cluster();
+    const [follower] = group.followers();
+    group.bufferFull = (_from, _to, { kind }) => kind === 'READ_INDEX_RESPONSE';
+    const query = group.query(follower!, { kind: 'rules' });
+    const asked = () => group.sent.find(({ message }) => message.kind === 'READ_INDEX');
+    group.until(() => asked() !== undefined);
+    const { requestId } = asked()!.message.body as Body<'READ_INDEX'>;
+    const message: Message = { kind: 'READ_INDEX_RESPONSE', body: { requestId, ok: true, index: 0 } };
+    group.at(follower!).inputs.push({ kind: 'message', from: 'w1', message });
+    group.run(50);
+    expect(query.outcome).toBeUndefined();
   });
 });
 

@@ -1,3 +1,4 @@
+import { ANONYMOUS } from '../api/access.ts';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Rule } from '../api/rule.ts';
@@ -311,7 +312,7 @@ describe('a command', () => {
 
   function ask(): { outcome?: unknown } {
     const answer: { outcome?: unknown } = {};
-    ingress.command(command, (outcome) => {
+    ingress.command(command, ANONYMOUS, (outcome) => {
       expect(answer.outcome).toBeUndefined();
       answer.outcome = outcome;
     });
@@ -322,7 +323,7 @@ describe('a command', () => {
     const answer = ask();
     const [proposal] = proposals();
     expect(proposal!.commandKind).toBe(COMMAND.putRule);
-    expect(decode(nodeHost, PutDocument, proposal!.command)).toEqual({
+    expect(decode(nodeHost, PutDocument, proposal!.command)).toMatchObject({
       mode: 'create',
       document: JSON.stringify(RULE),
     });
@@ -387,7 +388,7 @@ describe('close()', () => {
     expect([codes(waiting.outcomes), codes(unknown.outcomes)]).toEqual([['NO_LEADER'], ['NO_LEADER']]);
     expect(codes(submit([item()]).outcomes)).toEqual(['SHUTTING_DOWN']);
     let refused: unknown;
-    ingress.command({ kind: 'deleteRule', id: 'r' }, (outcome) => (refused = outcome));
+    ingress.command({ kind: 'deleteRule', id: 'r' }, ANONYMOUS, (outcome) => (refused = outcome));
     expect(refused).toMatchObject({ error: { code: 'SHUTTING_DOWN' } });
     reply(first!, undefined);
     expect(codes(inFlight.outcomes)).toEqual(['OUTCOME_UNKNOWN']);

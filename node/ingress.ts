@@ -8,20 +8,15 @@
  * 2. "Refused" is answered only when no attempt can have been kept; else the outcome is unknown (504).
  * 3. A batch that is sent again carries the same message ids: the state keeps each id once.
  */
+import type { Actor } from '../api/access.ts';
 import { type Rule } from '../api/rule.ts';
 import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import { encodeCommand } from './command-codec.ts';
 import { compileRules, type RuleSet } from './core/rules/rule-set.ts';
-import {
-  CancelInstance,
-  COMMAND,
-  DeleteDocument,
-  MessageBatch,
-  MessageItem,
-  PutDocument,
-} from './core/state/commands.ts';
+import { COMMAND, MessageBatch, MessageItem, TouchKeys } from './core/state/commands.ts';
 import { errorOf, type ItemResult, type ProposalResult } from './core/state/outcomes.ts';
 import { encode } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
@@ -36,7 +31,7 @@ import type {
   ItemOutcome,
   QueryOutcome,
 } from './requests.ts';
-import { UuidSource } from './uuid.ts';
+import { UuidSource } from '../base/uuid.ts';
 
 /**
  * Bytes and messages of one batch: an entry of the log stays below 1 MiB unless a single message is larger. Bytes as
@@ -142,7 +137,7 @@ export class Ingress implements Gateway {
       this.#queue.push({
         request,
         position,
-        id: this.#ids.next(now.wallMs),
+        id: incoming.messageId ?? this.#ids.next(now.wallMs),
         receivedAt: now.wallMs,
         incoming,
         scope,
@@ -159,12 +154,12 @@ export class Ingress implements Gateway {
     return undefined;
   }
 
-  command(command: Command, done: (outcome: CommandOutcome) => void): void {
+  command(command: Command, actor: Actor, done: (outcome: CommandOutcome) => void): void {
     if (this.#closed) {
       done({ error: new DistricError('SHUTTING_DOWN', 'this coordinator is shutting down') });
       return;
     }
-    const { commandKind, bytes } = this.#encodeCommand(command);
+    const { kind: commandKind, bytes } = encodeCommand(this.#parts.host, command, actor);
     const deadlineMs = this.#parts.clock().monotonicMs + SUBMIT_DEADLINE_MS;
     this.#sendCommand({ commandKind, command: bytes, done, deadlineMs });
   }
@@ -175,24 +170,12 @@ export class Ingress implements Gateway {
     this.#parts.toCore({ kind: 'query', requestId: this.#requestId, query, consistency });
   }
 
-  #encodeCommand(command: Command): { commandKind: number; bytes: Uint8Array } {
-    const { host } = this.#parts;
-    switch (command.kind) {
-      case 'putRule': {
-        const body = { mode: command.mode, document: JSON.stringify(command.rule) };
-        return { commandKind: COMMAND.putRule, bytes: encode(host, PutDocument, body) };
-      }
-      case 'putWorkflow': {
-        const body = { mode: command.mode, document: JSON.stringify(command.workflow) };
-        return { commandKind: COMMAND.putWorkflow, bytes: encode(host, PutDocument, body) };
-      }
-      case 'deleteRule':
-        return { commandKind: COMMAND.deleteRule, bytes: encode(host, DeleteDocument, { id: command.id }) };
-      case 'deleteWorkflow':
-        return { commandKind: COMMAND.deleteWorkflow, bytes: encode(host, DeleteDocument, { id: command.id }) };
-      case 'cancelInstance':
-        return { commandKind: COMMAND.cancelInstance, bytes: encode(host, CancelInstance, { id: command.id }) };
-    }
+  /** Puts on record that these keys were used by `atMs` (wall clock). When it gets lost, the next use tells again. */
+  touchKeys(ids: readonly string[], atMs: number): void {
+    if (ids.length === 0 || this.#closed) return;
+    this.#requestId++;
+    const command = encode(this.#parts.host, TouchKeys, { ids, at: atMs });
+    this.#parts.toCore({ kind: 'propose', requestId: this.#requestId, commandKind: COMMAND.touchKeys, command });
   }
 
   // ---- to the core -----------------------------------------------------------------------------------------------------
@@ -334,6 +317,9 @@ export class Ingress implements Gateway {
         if (command !== undefined) this.#onCommandResult(command, reply.result);
         break;
       }
+      case 'keys':
+        // For the key ring: who is asking was found out before a request came here.
+        break;
     }
   }
 

@@ -44,6 +44,12 @@ function readConfig(flags: Flags): NodeConfig {
   return loadConfig({ file, env: process.env, flags: settings });
 }
 
+/** What is printed ends up in tickets and chats. */
+function withoutSecrets({ tls, ...config }: NodeConfig): NodeConfig {
+  const token = tls.join.token === '' ? '' : '[redacted]';
+  return { ...config, tls: { ...tls, join: { ...tls.join, token } } };
+}
+
 async function main(): Promise<void> {
   const { flags, printConfig, help } = readFlags();
   if (help) {
@@ -52,10 +58,13 @@ async function main(): Promise<void> {
   }
   const config = readConfig(flags);
   if (printConfig) {
-    process.stdout.write(stringify(config));
+    process.stdout.write(stringify(withoutSecrets(config)));
     return;
   }
   const node = await startNode(config, `${hostname()}:${String(config.metrics.port)}`);
+  process.on('SIGHUP', () => {
+    node.reload();
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       void node.stop(signal).then((code) => process.exit(code));

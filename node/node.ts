@@ -83,6 +83,7 @@ export class Coordinator {
   #advancing = false;
   #bootstrapping = false;
   #catalogSent = -1;
+  #accessSent = -1;
   #stateCommitDueMs = 0;
   #durableAppliedIndex: number;
   #committingIndex = 0;
@@ -200,7 +201,7 @@ export class Coordinator {
         this.#onForwarded(from, message.body);
         break;
       case 'FORWARD_RESULT':
-        if (this.#proposals.answered(message.body.requestId)) {
+        if (this.#proposals.answered(message.body.requestId, from)) {
           const result = decode(this.#host, ProposalResult, message.body.result);
           const isKnown = result.errorCode !== 'OUTCOME_UNKNOWN';
           const { requestId } = message.body;
@@ -211,7 +212,7 @@ export class Coordinator {
         this.#reads.askedByPeer(from, message.body.requestId);
         break;
       case 'READ_INDEX_RESPONSE':
-        this.#reads.peerAnswered(message.body, this.#now.monotonicMs);
+        this.#reads.peerAnswered(from, message.body, this.#now.monotonicMs);
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
@@ -399,6 +400,10 @@ export class Coordinator {
       this.#catalogSent = this.state.catalog.version;
       const rules = [...this.state.catalog.rules.values()].map(({ document }) => document);
       this.#ports.reply({ kind: 'catalog', version: this.state.catalog.version, rules });
+    }
+    if (this.state.access.version !== this.#accessSent) {
+      this.#accessSent = this.state.access.version;
+      this.#ports.reply({ kind: 'keys', keys: [...this.state.access.keys.values()] });
     }
   }
 

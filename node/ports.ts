@@ -1,6 +1,7 @@
 /** What a coordinator's loop takes in, and what it asks of its drivers. Inputs never wait; effects answer as inputs. */
 import type { Rule } from '../api/rule.ts';
 import type { SequencedWrite } from './core/raft/outbox.ts';
+import type { KeyRecord } from './core/state/access-table.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
 import type { Query } from './core/state/query.ts';
 import type { Writes } from './core/state/store.ts';
@@ -44,7 +45,9 @@ export type Reply =
   /** `result` undefined: whether it was kept is not known. */
   | { kind: 'proposed'; requestId: number; result: ProposalResult | undefined }
   | { kind: 'answered'; requestId: number; outcome: QueryOutcome }
-  | { kind: 'catalog'; version: number; rules: readonly Rule[] };
+  | { kind: 'catalog'; version: number; rules: readonly Rule[] }
+  /** All keys, whenever one that decides who gets in has changed. */
+  | { kind: 'keys'; keys: readonly KeyRecord[] };
 
 export type LogFields = Record<string, string | number | boolean | null | undefined>;
 

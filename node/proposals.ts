@@ -86,9 +86,9 @@ export class Proposals {
     return this.#forwarded.size;
   }
 
-  /** True when this answer was waited for. */
-  answered(requestId: number): boolean {
-    return this.#forwarded.delete(requestId);
+  /** True when this answer was waited for, from that very node: workers share the port, and acknowledge nothing. */
+  answered(requestId: number, from: string): boolean {
+    return this.#forwarded.get(requestId) === from && this.#forwarded.delete(requestId);
   }
 
   /** Request ids forwarded to anybody but `leader`: their answers may never come. */
@@ -108,6 +108,10 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.putWorkflow,
   COMMAND.deleteWorkflow,
   COMMAND.cancelInstance,
+  COMMAND.createKey,
+  COMMAND.revokeKey,
+  COMMAND.rotateKey,
+  COMMAND.touchKeys,
 ]);
 
 /** Why no leader will ever append this; undefined when it is fine. */

@@ -113,9 +113,10 @@ export class Reads {
     }
   }
 
-  peerAnswered(body: Body<'READ_INDEX_RESPONSE'>, nowMs: number): void {
+  /** Counts from whom it was asked of only: workers share the port, and confirm nothing. */
+  peerAnswered(from: string, body: Body<'READ_INDEX_RESPONSE'>, nowMs: number): void {
     const round = this.#questions.get(body.requestId);
-    if (round === undefined) return;
+    if (round?.leader !== from) return;
     if (body.ok) round.index = body.index;
     else {
       this.#questions.delete(body.requestId);

@@ -2,6 +2,7 @@
  * What the ingress (HTTP, later the binary protocol) and the core say to each other: plain messages,
  * so that the ingress can run on a thread of its own without a change here.
  */
+import type { Actor } from '../api/access.ts';
 import type { DistricError } from '../base/errors.ts';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
@@ -13,6 +14,8 @@ export interface IncomingItem {
   payload: Uint8Array;
   /** The same, parsed: what the rules read. */
   value: Record<string, unknown>;
+  /** A UUIDv7 that its client made, where it did: the message is kept once under it. */
+  messageId?: string;
   idempotencyKey?: string;
   source?: string;
   headers?: Record<string, string>;
@@ -35,7 +38,11 @@ export type Command =
   | { kind: 'deleteRule'; id: string }
   | { kind: 'putWorkflow'; workflow: Workflow; mode: 'create' | 'upsert' }
   | { kind: 'deleteWorkflow'; id: string }
-  | { kind: 'cancelInstance'; id: string };
+  | { kind: 'cancelInstance'; id: string }
+  /** `expiresAt` is wall clock, ms since the epoch; `rateLimit` in requests per second. */
+  | { kind: 'createKey'; id: string; name: string; role: string; hash: string; expiresAt?: number; rateLimit?: number }
+  | { kind: 'revokeKey'; id: string }
+  | { kind: 'rotateKey'; id: string; hash: string; overlapMs: number };
 
 /** `result` is the resource as stored, in the shape its GET answers. */
 export type CommandOutcome = { result: unknown } | { error: DistricError };
@@ -53,6 +60,7 @@ export type QueryOutcome = { result: unknown; appliedIndex: number } | { error: 
 export interface Gateway {
   /** One outcome per item, in order; items are not atomic together. `scope` is the API key or source that idempotency keys belong to. */
   submit(items: readonly IncomingItem[], scope: string, done: (outcomes: readonly ItemOutcome[]) => void): void;
-  command(command: Command, done: (outcome: CommandOutcome) => void): void;
+  /** `actor` is whom the audit log names. */
+  command(command: Command, actor: Actor, done: (outcome: CommandOutcome) => void): void;
   query(query: Query, consistency: Consistency, done: (outcome: QueryOutcome) => void): void;
 }

@@ -1,4 +1,5 @@
 /** Coordinators and workers joined in memory, for tests: the shipping loops over drivers that a test can stop. */
+import { ANONYMOUS } from '../api/access.ts';
 import { assert } from '../base/assert.ts';
 import { encodeText, type Host } from '../base/host.ts';
 import { Random } from '../base/random.ts';
@@ -330,7 +331,7 @@ export class TestCluster {
 
   command(id: string, command: Command): { outcome?: CommandOutcome } {
     const answer: { outcome?: CommandOutcome } = {};
-    this.at(id).ingress.command(command, (outcome) => {
+    this.at(id).ingress.command(command, ANONYMOUS, (outcome) => {
       assert(answer.outcome === undefined, 'an answer comes once');
       answer.outcome = outcome;
     });

@@ -1,7 +1,8 @@
-import { SETTINGS, expectation, type Setting } from '../api/config-schema.ts';
+import { SETTINGS, expectation, isRequired, type Setting } from '../api/config-schema.ts';
 
-function defaultText({ schema }: Setting): string {
-  return schema.default === undefined ? '(required)' : `\`${JSON.stringify(schema.default)}\``;
+function defaultText({ path, schema }: Setting): string {
+  if (schema.default !== undefined) return `\`${JSON.stringify(schema.default)}\``;
+  return isRequired(path) ? '(required)' : '(none)';
 }
 
 function section(setting: Setting): string {

@@ -5,11 +5,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { accessMarkdown } from './generate-access.ts';
 import { configurationMarkdown } from './generate-configuration.ts';
 import { protocolMarkdown } from './generate-protocol.ts';
 import { ROOT_DIR } from './steps.ts';
 
 const GENERATED: readonly { path: string; text: () => string }[] = [
+  { path: 'docs/access.md', text: accessMarkdown },
   { path: 'docs/configuration.md', text: configurationMarkdown },
   { path: 'docs/protocol.md', text: protocolMarkdown },
 ];

@@ -113,13 +113,15 @@ class Load {
 
   #post(server: string, body: Buffer): Promise<Answer> {
     const type = this.#plan.batchSize === 1 ? 'application/json' : 'application/x-ndjson';
+    const { apiKey } = this.#plan;
+    const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
     return new Promise((resolve, reject) => {
       const sent = request(
         `${server}/api/v1/messages`,
         {
           method: 'POST',
           agent: this.#agent,
-          headers: { 'content-type': type, 'content-length': body.length },
+          headers: { 'content-type': type, 'content-length': body.length, ...authorization },
           timeout: REQUEST_TIMEOUT_MS,
         },
         (response) => {

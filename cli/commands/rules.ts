@@ -52,13 +52,19 @@ export function addRules(parent: Command, open: OpenSession): void {
 }
 
 /** Deletes one after the other; the first that can't be deleted ends it. */
-export async function deleteAll(session: Session, kind: string, base: string, ids: readonly string[]): Promise<void> {
+export async function deleteAll(
+  session: Session,
+  kind: string,
+  base: string,
+  ids: readonly string[],
+  done = 'deleted',
+): Promise<void> {
   const client = await session.client();
   for (const id of ids) {
     await client.request({ method: 'DELETE', path: `${base}/${encodeURIComponent(id)}` });
-    if (session.options.output === 'table') session.io.stdout.write(`${kind}/${id} deleted\n`);
+    if (session.options.output === 'table') session.io.stdout.write(`${kind}/${id} ${done}\n`);
   }
-  if (session.options.output !== 'table') session.print({ deleted: ids }, () => '');
+  if (session.options.output !== 'table') session.print({ [done]: ids }, () => '');
 }
 
 function formatRules({ rules }: RuleList): string {

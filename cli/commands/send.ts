@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { parseJson } from '../../api/json.ts';
 import type { AcceptedMessage, BatchResult, RefusedItem } from '../../api/rest.ts';
 import { ERRORS } from '../../base/errors.ts';
 import type { RestClient } from '../client.ts';
+import { sendBinary } from '../binary-send.ts';
 import { CliError, EXIT, exitCodeOfStatus } from '../exit-code.ts';
 import type { ExitCode } from '../exit-code.ts';
+import { collect } from '../session.ts';
 import type { OpenSession, Session } from '../session.ts';
 import { readAll, singleLine } from '../terminal.ts';
 import type { Io } from '../terminal.ts';
@@ -16,6 +19,8 @@ interface SendOptions {
   eventType?: string;
   ndjson?: boolean;
   key?: string;
+  binary?: boolean;
+  peer?: string[];
 }
 
 /** Lines of one NDJSON request: well below the server's limits on items and bytes. */
@@ -30,7 +35,8 @@ A single message gets a random idempotency key unless --key gives one, so it is 
 Examples:
   $ distric send '{"event_type":"payment","amount":120}'
   $ distric send opened.json --event-type pull_request --key delivery-42
-  $ distric send events.ndjson`;
+  $ distric send events.ndjson
+  $ distric send events.ndjson --binary`;
 
 export function addSend(parent: Command, open: OpenSession): void {
   parent
@@ -39,6 +45,12 @@ export function addSend(parent: Command, open: OpenSession): void {
     .option('--event-type <type>', 'set event_type of each message')
     .option('--ndjson', 'the input is one JSON object a line')
     .option('--key <key>', 'idempotency key of a single message: a second send gets the first outcome')
+    .option('--binary', 'by the binary protocol, many messages under way at once')
+    .addOption(
+      new Option('--peer <address>', 'for --binary: host:port of a coordinator; repeat it, or separate by commas')
+        .argParser(collect)
+        .implies({ binary: true }),
+    )
     .addHelpText('after', HELP)
     .action(async (input: string, options: SendOptions, command: Command) => {
       await send(open(command), input, options);
@@ -51,6 +63,20 @@ async function send(session: Session, input: string, options: SendOptions): Prom
   const many = lines || text.trimStart().startsWith('[');
   if (many && options.key !== undefined) {
     throw new CliError(EXIT.USAGE, '--key is for a single message: an array or NDJSON has no one key');
+  }
+  if (options.binary === true) {
+    const texts = many ? textsOf(text, lines, options.eventType) : [withEventType(text, options.eventType)];
+    const result = await sendBinary(session, texts, { key: options.key, peers: options.peer });
+    const [only] = result.items;
+    if (!many && only?.status === 'accepted') {
+      // As REST answers a single message: without its place.
+      const receipt = Object.fromEntries(Object.entries(only).filter(([name]) => name !== 'index')) as AcceptedMessage;
+      session.print(receipt, () => formatReceipt(receipt));
+      return;
+    }
+    session.print(result, () => formatBatch(result));
+    failIfRefused(result);
+    return;
   }
   const client = await session.client();
   if (!many) {
@@ -92,6 +118,13 @@ function withEventType(text: string, eventType: string | undefined): string {
   };
   if (!Array.isArray(value)) return JSON.stringify(add(value, 'the message'));
   return JSON.stringify(value.map((message, index) => add(message, `item ${String(index)}`)));
+}
+
+/** The messages of an array or of NDJSON, each as its text: of NDJSON as it is, so that the server judges it. */
+function textsOf(text: string, lines: boolean, eventType: string | undefined): string[] {
+  if (lines) return [...batches(text.split('\n'), eventType)].flat();
+  const value = parseJson(withEventType(text, eventType));
+  return (value as unknown[]).map((message) => JSON.stringify(message));
 }
 
 function sendOne(client: RestClient, body: string, idempotencyKey: string): Promise<AcceptedMessage> {

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { RestClient } from '../client.ts';
 import { findPluginDirs, loadDocuments } from '../documents.ts';
 import type { LoadedDocuments } from '../documents.ts';
 import { CliError, EXIT } from '../exit-code.ts';
@@ -14,6 +13,7 @@ interface UpOptions {
   coordinators?: number;
   workers?: number;
   profile?: 'default' | 'fast';
+  tls?: boolean;
   file?: string[];
 }
 
@@ -27,6 +27,7 @@ Documents and plugins (*.plugin.ts, .js, .mjs) found at -f are applied and loade
 Examples:
   $ distric up
   $ distric up --coordinators 1 --workers 1 --profile fast
+  $ distric up --tls
   $ distric up -f examples/github`;
 
 export function addUp(parent: Command, open: OpenSession): void {
@@ -36,6 +37,7 @@ export function addUp(parent: Command, open: OpenSession): void {
     .option('--coordinators <count>', '1, 3, 5 or 7 (default: 3, for a new cluster)', coordinatorCount)
     .option('--workers <count>', 'how many (default: 2, for a new cluster)', numberIn(0, WORKERS_MAX, true))
     .addOption(new Option('--profile <name>', 'timing of elections and heartbeats').choices(['default', 'fast']))
+    .option('--tls', 'nodes and REST speak TLS, with certificates made for it (for a new cluster)')
     .option('-f, --file <path...>', 'documents to apply and plugins to load: files or directories')
     .addHelpText('after', HELP)
     .action(async (options: UpOptions, command: Command) => {
@@ -83,7 +85,7 @@ function report(session: Session, cluster: LocalCluster): string {
 
 async function applyAll(session: Session, cluster: LocalCluster, documents: LoadedDocuments): Promise<void> {
   for (const warning of documents.warnings) session.note(`warning: ${warning}`);
-  const client = new RestClient(cluster.servers, session.options.timeout * 1_000);
+  const client = cluster.client(session.options.timeout * 1_000);
   // With -o json the cluster is the output; the changes are remarks then.
   const tell = (line: string): void => {
     if (session.options.output === 'table') session.io.stdout.write(`${line}\n`);

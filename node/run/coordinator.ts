@@ -6,6 +6,7 @@ import { assert } from '../../base/assert.ts';
 import { Random } from '../../base/random.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
+import { AccessGuard, type AccessMetrics, digest } from '../io/http/access.ts';
 import { ApiServer } from '../io/http/api-server.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
 import { StateStore } from '../io/lmdb/state-store.ts';
@@ -14,10 +15,14 @@ import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
+import { KeyRing, TOUCH_INTERVAL_MS } from '../key-ring.ts';
 import type { CoordinatorMetrics } from '../metrics.ts';
 import { Coordinator, type CoordinatorConfig } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
+import { loadAdminKey } from './admin-key.ts';
+import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
+import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
 /** Election and heartbeat timing; `fast` is the seed's. An election time-out is ten times a sound event-loop delay. */
@@ -33,9 +38,11 @@ const STATE_COMMIT_WAIT_MS = 5_000;
 export interface CoordinatorProcessParts {
   logging: Logging;
   metrics: CoordinatorMetrics;
+  accessMetrics: AccessMetrics;
   netMetrics: NetMetrics;
   nodeMetrics: NodeMetrics;
   health: HealthRegistry;
+  tls: NodeTls | undefined;
   /** A failed write or a broken invariant: the process must not go on. */
   onFatal: (error: unknown) => void;
 }
@@ -51,13 +58,16 @@ export class CoordinatorProcess {
   readonly #logStore: LogStore;
   readonly #stateStore: StateStore;
   readonly #net: PeerNet;
+  readonly #clients: ClientPort;
   readonly #api: ApiServer;
   readonly #ingress: Ingress;
   readonly #coordinator: Coordinator;
+  readonly #keyRing = new KeyRing(digest);
   readonly #turns: Turns;
   /** Between the ingress and the core there are only messages: these two queues, emptied every turn. */
   #inbox: Input[] = [];
   #replies: Reply[] = [];
+  #touchTimer: NodeJS.Timeout | undefined;
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
 
@@ -66,6 +76,7 @@ export class CoordinatorProcess {
     this.#parts = parts;
     this.#logStore = logStore;
     this.#stateStore = stateStore;
+    this.#clients = this.#clientPort();
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
       host: nodeHost,
@@ -73,6 +84,10 @@ export class CoordinatorProcess {
       onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
+      compression: config.peer.compression,
+      coordinatorIds: new Set(config.coordinators.map(({ id }) => id)),
+      ...parts.tls?.peerOptions,
+      clients: this.#clients.door,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
@@ -97,19 +112,9 @@ export class CoordinatorProcess {
       toCore: (input) => this.#take(input),
       clock: readClocks,
     });
-    this.#api = new ApiServer({
-      gateway: this.#gateway(),
-      host: config.http.host,
-      port: config.http.port,
-      limits: {
-        itemBytesMax: config.limits.itemBytesMax,
-        requestBytesMax: config.limits.requestBytesMax,
-        itemsMax: config.limits.requestItemsMax,
-      },
-      timeouts: { drainMs: config.drainTimeoutMs },
-      log: parts.logging.component('http'),
-      onBug: parts.onFatal,
-    });
+    loadAdminKey(config.auth.adminKeyFile, this.#keyRing);
+    this.#api = this.#openApi();
+    parts.tls?.follow(this.#net, this.#api);
     this.#turns = new Turns({
       turn: () => this.#turn(),
       tick: () => this.#inbox.push({ kind: 'tick' }),
@@ -150,12 +155,39 @@ export class CoordinatorProcess {
     }
   }
 
+  #openApi(): ApiServer {
+    const config = this.#config;
+    const parts = this.#parts;
+    return new ApiServer({
+      gateway: this.#gateway(),
+      access: new AccessGuard({
+        mode: config.auth.mode,
+        clusterName: config.clusterName,
+        ring: this.#keyRing,
+        metrics: parts.accessMetrics,
+        requestsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
+      }),
+      host: config.http.host,
+      port: config.http.port,
+      ...parts.tls?.apiOptions,
+      limits: {
+        itemBytesMax: config.limits.itemBytesMax,
+        requestBytesMax: config.limits.requestBytesMax,
+        itemsMax: config.limits.requestItemsMax,
+      },
+      timeouts: { drainMs: config.drainTimeoutMs },
+      log: parts.logging.component('http'),
+      onBug: parts.onFatal,
+    });
+  }
+
   async #listen(): Promise<CoordinatorAddresses> {
     const peer = await this.#net.listen();
     const http = await this.#api.listen();
     for (const { id, address } of this.#config.coordinators) {
       if (id !== this.#config.nodeId) this.#net.dial(address, id);
     }
+    this.#touchTimer = setInterval(() => this.#touchKeys(), TOUCH_INTERVAL_MS).unref();
     this.#turns.schedule();
     return { peer: `${peer.host}:${String(peer.port)}`, http: `${http.host}:${String(http.port)}` };
   }
@@ -176,8 +208,17 @@ export class CoordinatorProcess {
     const more = this.#coordinator.turn(now);
     const replies = this.#replies;
     this.#replies = [];
-    for (const reply of replies) this.#ingress.onReply(reply);
+    for (const reply of replies) {
+      if (reply.kind === 'keys') this.#keyRing.setKeys(reply.keys);
+      else this.#ingress.onReply(reply);
+    }
+    this.#clients.turn();
     return more;
+  }
+
+  /** Once a minute at most, whatever the keys are used for. */
+  #touchKeys(): void {
+    this.#ingress.touchKeys(this.#keyRing.takeUsed(), readClocks().wallMs);
   }
 
   #ports(log: LoopLog): CoordinatorPorts {
@@ -221,6 +262,18 @@ export class CoordinatorProcess {
     };
   }
 
+  #clientPort(): ClientPort {
+    return new ClientPort({
+      config: this.#config,
+      gateway: this.#gateway(),
+      identify: (keyText, wallMs) => this.#keyRing.identify(keyText, wallMs),
+      authFailed: (reason) => this.#parts.accessMetrics.authFailed(reason),
+      metrics: this.#parts.netMetrics,
+      log: this.#parts.logging.component('clients'),
+      leaderId: () => this.#coordinator.leaderId,
+    });
+  }
+
   // ---- health and end ------------------------------------------------------------------------------------------------
 
   /** Ready once it has joined; from then on it stays ready: without a leader it answers 503 and serves stale reads. */
@@ -239,7 +292,8 @@ export class CoordinatorProcess {
 
   /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
   async stop(): Promise<void> {
-    await this.#api.close();
+    await Promise.all([this.#api.close(), this.#clients.drain()]);
+    clearInterval(this.#touchTimer);
     this.#ingress.close();
     await this.#commitState();
     this.#turns.stop();

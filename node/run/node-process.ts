@@ -1,7 +1,10 @@
 /** One node: its telemetry, its role, and its end. */
 import { createRequire } from 'node:module';
 import type { NodeConfig } from '../../api/config.ts';
+import { formatAddress } from '../../base/address.ts';
+import { AccessTelemetry } from '../io/telemetry/access-telemetry.ts';
 import { CoordinatorTelemetry } from '../io/telemetry/coordinator-telemetry.ts';
+import { DatagramMetrics } from '../io/telemetry/datagram-metrics.ts';
 import { HealthRegistry } from '../io/telemetry/health.ts';
 import { Logging } from '../io/telemetry/logging.ts';
 import { NetworkMetrics } from '../io/telemetry/network-metrics.ts';
@@ -9,6 +12,8 @@ import { NodeMetrics } from '../io/telemetry/node-metrics.ts';
 import { ObservabilityServer } from '../io/telemetry/observability-server.ts';
 import { WorkerTelemetry } from '../io/telemetry/worker-telemetry.ts';
 import { CoordinatorProcess } from './coordinator.ts';
+import { openGossip } from './gossip.ts';
+import { NodeTls } from './node-tls.ts';
 import { WorkerProcess } from './worker.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -16,6 +21,8 @@ const { version } = createRequire(import.meta.url)('../../package.json') as { ve
 export interface RunningNode {
   /** Drains and leaves; resolves with the exit code. */
   stop(reason: string): Promise<number>;
+  /** Looks for new certificates now. */
+  reload(): void;
   /** Addresses as bound, by purpose. */
   addresses: Record<string, string>;
 }
@@ -46,12 +53,22 @@ export async function startNode(
   const observability = new ObservabilityServer({ ...config.metrics, registry: nodeMetrics.registry, health });
   const bound = await observability.listen();
   const addresses: Record<string, string> = { metrics: `${bound.host}:${String(bound.port)}` };
-  const parts = { logging, netMetrics, nodeMetrics, health, onFatal: fatal };
+  const gossip = await openGossip(config, logging, new DatagramMetrics(nodeMetrics.registry));
+  if (gossip !== undefined) addresses['gossip'] = formatAddress(gossip.address.host, gossip.address.port);
+  const tls = await NodeTls.open(config, { logging, nodeMetrics, health });
+  const parts = { logging, netMetrics, nodeMetrics, health, tls, onFatal: fatal };
+  const closeShared = async (): Promise<void> => {
+    await gossip?.close();
+    tls?.close();
+    await observability.close();
+    nodeMetrics.close();
+  };
   let stopRole: () => Promise<void>;
   try {
     if (role === 'coordinator') {
       const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
-      const started = await CoordinatorProcess.start(config, { ...parts, metrics });
+      const accessMetrics = new AccessTelemetry(nodeMetrics.registry);
+      const started = await CoordinatorProcess.start(config, { ...parts, metrics, accessMetrics });
       Object.assign(addresses, started.addresses);
       stopRole = () => started.process.stop();
     } else {
@@ -60,8 +77,7 @@ export async function startNode(
       stopRole = () => started.stop();
     }
   } catch (error) {
-    await observability.close();
-    nodeMetrics.close();
+    await closeShared();
     throw error;
   }
   health.set(role, 'UP');
@@ -76,11 +92,10 @@ export async function startNode(
       log.error({ reason: error instanceof Error ? error.message : String(error) }, 'the shutdown was not clean');
       code = 1;
     }
-    await observability.close();
-    nodeMetrics.close();
+    await closeShared();
     log.info({}, 'stopped');
     logging.flush();
     return code;
   };
-  return { stop, addresses };
+  return { stop, addresses, reload: () => tls?.look() };
 }

@@ -11,6 +11,7 @@ import type { WorkerMetrics } from '../metrics.ts';
 import type { Body } from '../core/tlv/messages.ts';
 import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
 import { loopLog } from './logs.ts';
+import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
 const TICK_MS = 100;
@@ -24,6 +25,7 @@ export interface WorkerProcessParts {
   metrics: WorkerMetrics;
   netMetrics: NetMetrics;
   health: HealthRegistry;
+  tls: NodeTls | undefined;
   onFatal: (error: unknown) => void;
   /** Where this worker is told of in the cluster status, `host:port`. */
   address: string;
@@ -48,6 +50,9 @@ export class WorkerProcess {
       onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId }),
+      coordinatorIds: new Set(config.coordinators.map(({ id }) => id)),
+      ...parts.tls?.peerOptions,
+      compression: config.peer.compression,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
@@ -67,6 +72,7 @@ export class WorkerProcess {
       this.#ports(),
       parts.metrics,
     );
+    parts.tls?.follow(this.#net);
     this.#turns = new Turns({
       turn: () => this.#turn(),
       tick: () => this.#inbox.push({ kind: 'tick' }),

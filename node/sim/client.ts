@@ -1,4 +1,5 @@
 /** A client of the cluster: calls coordinators at random, gives up on slow ones, tries again elsewhere. */
+import { ANONYMOUS } from '../../api/access.ts';
 import { encodeText } from '../../base/host.ts';
 import type { Random } from '../../base/random.ts';
 import { nodeHost } from '../io/host.ts';
@@ -146,7 +147,7 @@ export class Client {
     const late = (): void => undefined;
     this.#call<CommandOutcome>(
       this.#random.pick(this.#nodes),
-      (gateway, answer) => gateway.command(command, answer),
+      (gateway, answer) => gateway.command(command, ANONYMOUS, answer),
       finish,
       late,
     );

@@ -1,6 +1,5 @@
 /** What the demonstration breaks while deliveries come in. */
 import type { ClusterStatus } from '../../api/rest.ts';
-import { RestClient } from '../../cli/client.ts';
 import type { LocalCluster } from '../../cli/local-cluster.ts';
 
 const POLL_MS = 10;
@@ -32,7 +31,7 @@ export async function killLeader(cluster: LocalCluster): Promise<LeaderKill> {
 
 /** Kills the first worker that is seen to run a task, or undefined when none was seen in time. */
 export async function killBusyWorker(cluster: LocalCluster): Promise<{ worker: string; running: number } | undefined> {
-  const client = new RestClient(cluster.servers, WAIT_MS_MAX);
+  const client = cluster.client(WAIT_MS_MAX);
   const deadlineMs = performance.now() + WAIT_MS_MAX;
   while (performance.now() < deadlineMs) {
     const status = await client.get<ClusterStatus>('/cluster/status', { consistency: 'stale' });
@@ -52,7 +51,7 @@ export async function untilQuiet(
   waitMs: number,
   onProgress: (active: number) => void,
 ): Promise<void> {
-  const client = new RestClient(cluster.servers, WAIT_MS_MAX);
+  const client = cluster.client(WAIT_MS_MAX);
   const deadlineMs = performance.now() + waitMs;
   for (;;) {
     const { counts } = await client.get<ClusterStatus>('/cluster/status');

@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { createReport, figure, type Row, writeReport } from '../../bench/report.ts';
-import { RestClient } from '../../cli/client.ts';
 import { applyDocuments } from '../../cli/commands/apply.ts';
 import { loadDocuments } from '../../cli/documents.ts';
 import { LocalCluster } from '../../cli/local-cluster.ts';
@@ -79,7 +78,7 @@ async function run(view: View, roundCount: number, dir: string, onCluster: (clus
 }
 
 async function runOn(cluster: LocalCluster, view: View, roundCount: number): Promise<Omit<Outcome, 'notices'>> {
-  const { servers } = cluster;
+  const { servers, apiKey } = cluster;
   view.say(`ready; the leader is ${(await cluster.leader()) ?? 'not elected yet'}`);
   const io = {
     stdout: process.stdout,
@@ -88,13 +87,13 @@ async function runOn(cluster: LocalCluster, view: View, roundCount: number): Pro
     env: process.env,
     cwd: process.cwd(),
   };
-  const changes = await applyDocuments(new RestClient(servers), await loadDocuments([EXAMPLE_DIR], io), false);
+  const changes = await applyDocuments(cluster.client(), await loadDocuments([EXAMPLE_DIR], io), false);
   view.say(`applied ${String(changes.length)} documents of examples/github: rules and workflows`);
 
   const calmMessages = rounds(1, roundCount);
   const calmBar = view.progress('undisturbed', calmMessages.length);
   const calmStartedMs = performance.now();
-  const calm = await replay(servers, calmMessages, (done) => {
+  const calm = await replay(servers, apiKey, calmMessages, (done) => {
     calmBar.update(done);
   });
   calmBar.end();
@@ -111,7 +110,7 @@ async function runOn(cluster: LocalCluster, view: View, roundCount: number): Pro
 
   const acknowledged = new Map([...calm.acknowledged, ...rough.acknowledged]);
   const checkBar = view.progress('checking', acknowledged.size);
-  const verification = await verify(servers, acknowledged, (done) => {
+  const verification = await verify(servers, apiKey, acknowledged, (done) => {
     checkBar.update(done);
   });
   checkBar.end();
@@ -133,7 +132,7 @@ async function roughPart(cluster: LocalCluster, view: View, messages: readonly G
   };
   let leaderKilled = false;
   let workerKilled = false;
-  const rough = await replay(cluster.servers, messages, (done) => {
+  const rough = await replay(cluster.servers, cluster.apiKey, messages, (done) => {
     bar.update(done, note);
     if (!leaderKilled && done >= messages.length / 3) {
       leaderKilled = true;

@@ -30,6 +30,7 @@ export interface ReplayResult {
 
 export async function replay(
   servers: readonly string[],
+  apiKey: string | undefined,
   messages: readonly GithubMessage[],
   onProgress: (acknowledged: number) => void,
 ): Promise<ReplayResult> {
@@ -45,7 +46,7 @@ export async function replay(
   const sender = async (lane: number): Promise<void> => {
     // Each lane begins at another coordinator: any of them takes any message.
     const turned = [...servers.slice(lane % servers.length), ...servers.slice(0, lane % servers.length)];
-    const client = new RestClient(turned, SEND_TIMEOUT_MS);
+    const client = new RestClient(turned, SEND_TIMEOUT_MS, apiKey);
     for (let message = messages[next++]; message !== undefined; message = messages[next++]) {
       const beganMs = performance.now();
       const id = message.delivery.id;

@@ -26,6 +26,7 @@ export interface Verification {
 
 export async function verify(
   servers: readonly string[],
+  apiKey: string | undefined,
   acknowledged: ReadonlyMap<string, Acknowledged>,
   onProgress: (checked: number) => void,
 ): Promise<Verification> {
@@ -40,8 +41,8 @@ export async function verify(
     redispatches: 0,
   };
   // One client per coordinator, so that "what each of them holds" is what is compared.
-  const each = servers.map((server) => new RestClient([server], TIMEOUT_MS));
-  const any = new RestClient(servers, TIMEOUT_MS);
+  const each = servers.map((server) => new RestClient([server], TIMEOUT_MS, apiKey));
+  const any = new RestClient(servers, TIMEOUT_MS, apiKey);
   const work = [...acknowledged.values()];
   const messageIds = new Set(work.map(({ messageId }) => messageId));
   if (messageIds.size !== work.length) found.duplicateResults.push('two deliveries were given one message id');

@@ -1,7 +1,7 @@
 /** What an entry of the log can say: its kind byte, and the encoding of its payload. */
 import { PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
 import type { Infer } from '../tlv/struct.ts';
-import { bytes, list, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
+import { bytes, list, nested, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
 
 /** Numbers are on disk: never reused. 0 is the empty entry of a new leader. */
 export const COMMAND = {
@@ -18,6 +18,10 @@ export const COMMAND = {
   assign: 11,
   results: 12,
   advanceTime: 13,
+  createKey: 14,
+  revokeKey: 15,
+  rotateKey: 16,
+  touchKeys: 17,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -53,14 +57,42 @@ export const MessageBatch = struct('MessageBatch', {
   items: list(2, 'bytes'),
 });
 
+/** On whose behalf an administrative change is made; see api/access.ts. Entries of earlier releases have none. */
+export const ActorField = struct('Actor', { kind: text(1), id: text(2), name: text(3), role: text(4) });
+export type ActorField = Infer<typeof ActorField>;
+
 export const PutDocument = struct('PutDocument', {
   /** 'create' refuses an id that exists; 'upsert' replaces it. */
   mode: text(1),
   /** The document, canonical JSON. */
   document: text(2),
+  actor: optional(nested(3, ActorField)),
 });
-export const DeleteDocument = struct('DeleteDocument', { id: text(1) });
-export const CancelInstance = struct('CancelInstance', { id: text(1) });
+export const DeleteDocument = struct('DeleteDocument', { id: text(1), actor: optional(nested(2, ActorField)) });
+export const CancelInstance = struct('CancelInstance', { id: text(1), actor: optional(nested(2, ActorField)) });
+
+/** Hashes are SHA-256 of the secret, in hex: the secret itself never enters the log. */
+export const CreateKey = struct('CreateKey', {
+  id: text(1),
+  name: text(2),
+  role: text(3),
+  hash: text(4),
+  /** Wall clock, ms since the epoch. */
+  expiresAt: optional(u64(5)),
+  /** Requests per second; 0 for no limit. */
+  rateLimit: optional(u32(6)),
+  actor: optional(nested(7, ActorField)),
+});
+export const RevokeKey = struct('RevokeKey', { id: text(1), actor: optional(nested(2, ActorField)) });
+export const RotateKey = struct('RotateKey', {
+  id: text(1),
+  hash: text(2),
+  /** How long the earlier secret stays good, from the wall clock of the entry. */
+  overlapMs: u64(3),
+  actor: optional(nested(4, ActorField)),
+});
+/** Keys that were used, as one coordinator saw it by `at` (its wall clock). */
+export const TouchKeys = struct('TouchKeys', { ids: list(1, 'text'), at: u64(2) });
 
 export const RegisterWorker = struct('RegisterWorker', {
   workerId: text(1),

@@ -9,6 +9,8 @@
  * o/INSTANCE/TASK    output of a completed task, as the plugin gave it (JSON)
  * r/ID  w/ID  v/ID/REVISION   rule, workflow, and the revisions of a workflow that instances are pinned to
  * k/ID  t/TYPE       worker, registered task type
+ * y/ID               API key (JSON), with the hash of its secret
+ * u/INDEX            row of the audit log (JSON), by the index of its entry
  * meta               applied index, hash, cluster time, counters (JSON)
  */
 const NUMBER_DIGITS = 16;
@@ -35,3 +37,5 @@ export const workflowKey = (id: string): string => `w/${id}`;
 export const revisionKey = (id: string, revision: number): string => `v/${id}/${padded(revision)}`;
 export const workerKey = (id: string): string => `k/${id}`;
 export const typeKey = (name: string): string => `t/${name}`;
+export const accessKey = (id: string): string => `y/${id}`;
+export const auditKey = (index: number): string => `u/${padded(index)}`;

@@ -8,8 +8,6 @@
  * 3. All time in here is the entry's: cluster time for durations, wall time for display.
  */
 import { durationMs } from '../../../api/duration.ts';
-import type { Rule } from '../../../api/rule.ts';
-import type { Workflow } from '../../../api/workflow.ts';
 import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
@@ -18,21 +16,22 @@ import type { Infer } from '../tlv/struct.ts';
 import { decode, MalformedError } from '../tlv/struct.ts';
 import { INSTANCE_TIMEOUT_MS_DEFAULT } from '../workflow/plan.ts';
 import type { AttemptEnd, Now } from '../workflow/schedule.ts';
+import { AccessTable } from './access-table.ts';
+import { Administration } from './administration.ts';
+import { AuditLog } from './audit-log.ts';
 import { Catalog } from './catalog.ts';
 import {
   Assign,
   Bootstrap,
-  CancelInstance,
   COMMAND,
-  DeleteDocument,
   DrainWorker,
   LoseWorker,
   matchedRule,
   MessageBatch,
   MessageItem,
-  PutDocument,
   RegisterWorker,
   Results,
+  TouchKeys,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
 import { InstanceTable } from './instance-table.ts';
@@ -61,6 +60,8 @@ interface Meta {
   catalogVersion: number;
   messages: number;
   dedupKeys: number;
+  /** Absent in a state of an earlier release. */
+  auditRows?: number;
 }
 
 export class StateMachine {
@@ -70,6 +71,9 @@ export class StateMachine {
   readonly messages: MessageTable;
   readonly instances: InstanceTable;
   readonly workers: WorkerTable;
+  readonly access: AccessTable;
+  readonly audit: AuditLog;
+  readonly #administration: Administration;
   appliedIndex = 0;
   /** Cluster time of the last applied entry, ms. */
   timeMs = 0;
@@ -85,6 +89,11 @@ export class StateMachine {
     this.messages = new MessageTable(host, this.#overlay);
     this.workers = new WorkerTable(host, this.#overlay);
     this.instances = new InstanceTable(host, this.#overlay, this.catalog, (event) => this.#events.push(event));
+    this.access = new AccessTable(host, this.#overlay);
+    this.audit = new AuditLog(host, this.#overlay);
+    const { catalog, instances, access, audit } = this;
+    const emit = (event: StateEvent): void => void this.#events.push(event);
+    this.#administration = new Administration({ host, catalog, instances, access, audit, emit });
     const bytes = store.get(META_KEY);
     if (bytes === undefined) return;
     const meta = JSON.parse(decodeText(host, bytes)) as Meta;
@@ -95,6 +104,7 @@ export class StateMachine {
     this.catalog.version = meta.catalogVersion;
     this.messages.count = meta.messages;
     this.messages.dedupCount = meta.dedupKeys;
+    this.audit.count = meta.auditRows ?? 0;
   }
 
   /** Covers every write since the first entry: equal on all replicas at equal index. */
@@ -124,6 +134,7 @@ export class StateMachine {
       catalogVersion: this.catalog.version,
       messages: this.messages.count,
       dedupKeys: this.messages.dedupCount,
+      auditRows: this.audit.count,
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
     return this.#overlay.take();
@@ -159,6 +170,8 @@ export class StateMachine {
 
   #applyCommand(entry: Entry, now: Now): ProposalResult {
     const { payload } = entry;
+    const administered = this.#administration.apply(entry.kind, payload, entry.index, now);
+    if (administered !== undefined) return administered;
     switch (entry.kind) {
       case NOOP_KIND:
       case COMMAND.advanceTime:
@@ -170,19 +183,11 @@ export class StateMachine {
         return DONE;
       case COMMAND.messages:
         return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
-      case COMMAND.putRule:
-        return this.#putRule(decode(this.#host, PutDocument, payload));
-      case COMMAND.deleteRule:
-        this.catalog.deleteRule(decode(this.#host, DeleteDocument, payload).id);
-        this.#events.push({ kind: 'catalogChanged' });
+      case COMMAND.touchKeys: {
+        const { ids, at } = decode(this.#host, TouchKeys, payload);
+        this.access.touch(ids, at);
         return DONE;
-      case COMMAND.putWorkflow:
-        return this.#putWorkflow(decode(this.#host, PutDocument, payload));
-      case COMMAND.deleteWorkflow:
-        this.catalog.deleteWorkflow(decode(this.#host, DeleteDocument, payload).id);
-        return DONE;
-      case COMMAND.cancelInstance:
-        return this.#cancelInstance(decode(this.#host, CancelInstance, payload).id, now);
+      }
       case COMMAND.registerWorker:
         return this.#registerWorker(decode(this.#host, RegisterWorker, payload), now);
       case COMMAND.loseWorker:
@@ -296,29 +301,6 @@ export class StateMachine {
     return started;
   }
 
-  // ---- catalog -----------------------------------------------------------------------------------------------------
-
-  #putRule(command: Infer<typeof PutDocument>): ProposalResult {
-    const rule = documentOf(command.document, 'actions') as Rule;
-    const { change, stored } = this.catalog.putRule(rule, command.mode === 'create' ? 'create' : 'upsert');
-    if (change !== 'unchanged') this.#events.push({ kind: 'catalogChanged' });
-    return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
-  }
-
-  #putWorkflow(command: Infer<typeof PutDocument>): ProposalResult {
-    const workflow = documentOf(command.document, 'tasks') as Workflow;
-    const { change, stored } = this.catalog.putWorkflow(workflow, command.mode === 'create' ? 'create' : 'upsert');
-    return { ...DONE, resource: JSON.stringify({ ...stored.document, revision: stored.revision, change }) };
-  }
-
-  #cancelInstance(id: string, now: Now): ProposalResult {
-    const instance = this.instances.get(id);
-    if (instance === undefined) throw new DistricError('NOT_FOUND', `there is no instance "${id}"`);
-    // Cancelling what has ended already changes nothing: a repeated request is harmless.
-    if (instance.status === 'RUNNING') this.instances.cancel(instance, now);
-    return { ...DONE, resource: JSON.stringify({ id, status: instance.status }) };
-  }
-
   // ---- workers and tasks -------------------------------------------------------------------------------------------
 
   #registerWorker(command: Infer<typeof RegisterWorker>, now: Now): ProposalResult {
@@ -377,26 +359,6 @@ export class StateMachine {
     }
     return DONE;
   }
-}
-
-/**
- * A document that the ingress has validated and written as JSON. Validation proper may change with the version and is
- * not repeated here; what is no document at all is refused, because a throw would stop every replica at this entry.
- */
-function documentOf(text: string, listName: string): unknown {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    document = undefined;
-  }
-  const list = isObject(document) && typeof document['id'] === 'string' ? document[listName] : undefined;
-  if (Array.isArray(list) && list.every(isObject)) return document;
-  throw new DistricError('INVALID_DOCUMENT', `the command holds no document with an id and ${listName}`);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function attemptEnd(result: { status: string; error?: string }): AttemptEnd {

@@ -17,4 +17,8 @@ export type Query =
   | { kind: 'rules' }
   | { kind: 'workflow'; id: string }
   | { kind: 'workflows' }
+  | { kind: 'keys' }
+  | { kind: 'key'; id: string }
+  /** `actor` is an id or a name, `action` one such as `rule.put`. */
+  | { kind: 'audit'; page: Page; actor?: string; action?: string }
   | { kind: 'clusterStatus' };

@@ -3,6 +3,7 @@ import { DistricError } from '../../../base/errors.ts';
 import { decodeText, type Host } from '../../../base/host.ts';
 import { isoTime } from '../../../base/iso-time.ts';
 import type { Instance, TaskState } from '../workflow/instance.ts';
+import { type KeyRecord, keyResource } from './access-table.ts';
 import { matchedRule, type MessageItem } from './commands.ts';
 import { afterPrefix, instanceKey, outputKey } from './keys.ts';
 import type { StateMachine } from './machine.ts';
@@ -17,6 +18,10 @@ type Json = Record<string, unknown>;
 
 function timeOrNothing(name: string, ms: number): Json {
   return ms === 0 ? {} : { [name]: isoTime(ms) };
+}
+
+function byCreation(a: KeyRecord, b: KeyRecord): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1);
 }
 
 export class Views {
@@ -55,6 +60,12 @@ export class Views {
         return this.#workflow(query.id);
       case 'workflows':
         return { workflows: [...this.#state.catalog.workflows.keys()].sort().map((id) => this.#workflow(id)) };
+      case 'key':
+        return keyResource(this.#state.access.get(query.id));
+      case 'keys':
+        return { keys: [...this.#state.access.keys.values()].sort(byCreation).map(keyResource) };
+      case 'audit':
+        return this.#state.audit.list(query.page, query.actor, query.action);
     }
   }
 

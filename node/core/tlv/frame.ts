@@ -25,8 +25,6 @@ const MAGIC = 0x44495354;
 const VERSION = 1;
 const MAGIC_BYTES = 4;
 const CRC_OFFSET = 30;
-/** Payloads of these could not be read here; neither is negotiated yet. */
-const FLAGS_REFUSED = FRAME_FLAGS.compressed | FRAME_FLAGS.encrypted;
 
 export interface Frame {
   readonly typeCode: number;
@@ -37,7 +35,8 @@ export interface Frame {
   readonly payload: Uint8Array;
 }
 
-export type FrameErrorReason = 'bad_magic' | 'bad_version' | 'bad_flags' | 'bad_number' | 'bad_crc' | 'too_large';
+export type FrameErrorReason =
+  'bad_magic' | 'bad_version' | 'bad_flags' | 'bad_number' | 'bad_crc' | 'bad_length' | 'bad_compression' | 'too_large';
 
 /** The stream is no longer in step: its connection must be closed. */
 export class FrameError extends Error {
@@ -89,7 +88,7 @@ function putHeader(
   payload: Uint8Array,
 ): void {
   assert(payload.length <= FRAME_PAYLOAD_BYTES_MAX, 'a payload to send is within the frame limit');
-  assert((flags & FLAGS_REFUSED) === 0, 'frames go out uncompressed and unencrypted');
+  assert((flags & FRAME_FLAGS.encrypted) === 0, 'TLS encrypts, frames do not');
   assert(Number.isSafeInteger(messageId) && Number.isSafeInteger(timestampUs), 'frame numbers are safe integers');
   putU32(into, 0, MAGIC);
   putU16(into, 4, VERSION);
@@ -110,6 +109,8 @@ function putHeader(
 export class FrameReader {
   readonly #host: Host;
   #payloadBytesMax: number;
+  /** TLS encrypts, frames do not; compression has to be negotiated first. */
+  #flagsRefused: number = FRAME_FLAGS.encrypted | FRAME_FLAGS.compressed;
   readonly #header: Uint8Array;
   #headerBytes = 0;
   /** Of a frame whose payload is not all there yet. */
@@ -127,6 +128,11 @@ export class FrameReader {
   set payloadBytesMax(bytesMax: number) {
     assert(bytesMax <= FRAME_PAYLOAD_BYTES_MAX, 'no reader takes more than the frame limit');
     this.#payloadBytesMax = bytesMax;
+  }
+
+  /** For a stream whose ends have agreed on a compression: the receiver unpacks payloads with that flag. */
+  takeCompressed(): void {
+    this.#flagsRefused = FRAME_FLAGS.encrypted;
   }
 
   /** Calls `onFrame` for each frame that `chunk` completes. Throws FrameError at the first fault, and ever after. */
@@ -187,7 +193,7 @@ export class FrameReader {
     const version = getU16(bytes, at + 4);
     if (version !== VERSION) this.#fail('bad_version', String(version));
     const flags = getU16(bytes, at + 8);
-    if ((flags & FLAGS_REFUSED) !== 0) this.#fail('bad_flags', `flags ${flags} were not negotiated`);
+    if ((flags & this.#flagsRefused) !== 0) this.#fail('bad_flags', `flags ${flags} were not negotiated`);
     const length = getU32(bytes, at + 10);
     if (length > this.#payloadBytesMax) this.#fail('too_large', `${length} bytes of ${this.#payloadBytesMax}`);
     return length;
@@ -212,4 +218,17 @@ export class FrameReader {
     this.#error = new FrameError(reason, detail);
     throw this.#error;
   }
+}
+
+/** The one frame that `bytes` is, as in a datagram. Throws FrameError, `bad_length` when it is cut or followed by more. */
+export function decodeFrame(host: Host, bytes: Uint8Array): Frame {
+  const frames: Frame[] = [];
+  if (bytes.length >= FRAME_HEADER_BYTES) {
+    new FrameReader(host, bytes.length - FRAME_HEADER_BYTES).push(bytes, (frame) => frames.push(frame));
+  }
+  const [frame] = frames;
+  if (frame === undefined || frame.payload.length !== bytes.length - FRAME_HEADER_BYTES) {
+    throw new FrameError('bad_length', `${bytes.length} bytes are not one frame`);
+  }
+  return frame;
 }

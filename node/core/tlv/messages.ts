@@ -4,7 +4,7 @@
  */
 import type { Host } from '../../../base/host.ts';
 import type { Infer, Struct } from './struct.ts';
-import { bool, bytes, decode, encode, list, optional, struct, text, u32, u64, u8 } from './struct.ts';
+import { bool, bytes, decode, encode, list, nested, optional, struct, text, u16, u32, u64, u8 } from './struct.ts';
 
 // ---- control -------------------------------------------------------------------------------------------------
 
@@ -14,10 +14,27 @@ export const Hello = struct('Hello', {
   role: text(2),
   clusterName: text(3),
   lane: text(4),
+  /** What this end can do beyond the version, such as a compression; both ends use what both name. */
   features: list(5, 'text'),
+  /** Protocol versions this end speaks; absent: version 1 only. */
+  versionMin: optional(u16(6)),
+  versionMax: optional(u16(7)),
+  /** API key of a client. */
+  authorization: optional(text(8)),
 });
+/** From now on, at most so many calls and bytes of their payloads may be unanswered on this connection. */
+export const Credit = struct('Credit', { calls: u32(1), bytes: u64(2) });
+const FieldFault = struct('FieldFault', { field: text(1), reason: text(2) });
+/** Answer to a call that failed: a code of `base/errors.ts` and, where one can be named, the places at fault. */
+export const RpcError = struct('RpcError', { code: text(1), message: text(2), fields: list(3, FieldFault) });
 export const GoAway = struct('GoAway', { reason: text(1) });
 export const KeepAlive = struct('KeepAlive', {});
+
+// ---- gossip, and round trips on a control lane -----------------------------------------------------------------
+
+/** Answered at once by an ACK of the same sequence: as a datagram by every node, on a control lane by every peer. */
+export const Ping = struct('Ping', { sequence: u64(1) });
+export const Ack = struct('Ack', { sequence: u64(1) });
 
 // ---- Raft ----------------------------------------------------------------------------------------------------
 
@@ -136,6 +153,52 @@ export const TaskCancel = struct('TaskCancel', { attempts: list(1, AttemptKey) }
 /** From a worker: no new tasks, please; `leaving` once nothing is left running. */
 export const WorkerDrain = struct('WorkerDrain', { session: text(1), leaving: bool(2) });
 
+// ---- clients ---------------------------------------------------------------------------------------------------
+
+export const ClientItem = struct('ClientItem', {
+  /** One JSON object, UTF-8. */
+  payload: bytes(1),
+  idempotencyKey: optional(text(2)),
+  /** JSON object of texts, as the `x-` and `ce-` headers of REST. */
+  headers: optional(text(3)),
+  /**
+   * UUIDv7 of the client's making: sent again under the same id, a message is kept once, at no cost to the state. A key
+   * does so for clients that start anew, and costs an entry in the table of keys.
+   */
+  messageId: optional(text(4)),
+});
+export const ClientMessage = struct('ClientMessage', { source: optional(text(1)), items: list(2, ClientItem) });
+const StartedInstances = struct('StartedInstances', {
+  index: u32(1),
+  workflows: list(2, 'text'),
+  instances: list(3, 'text'),
+});
+const RefusedItem = struct('RefusedItem', { index: u32(1), error: nested(2, RpcError) });
+/** Rows only for what is out of the ordinary: most messages start nothing, are new and are accepted. */
+export const ClientResponse = struct('ClientResponse', {
+  /** One per item, in order; empty for one that was not accepted. */
+  messageIds: list(1, 'text'),
+  started: list(2, StartedInstances),
+  /** Indexes of items whose idempotency key gave an earlier message's outcome. */
+  duplicates: list(3, 'u64'),
+  refused: list(4, RefusedItem),
+});
+/** `query`: a `Query` of `core/state/query.ts` as JSON; `consistency`: 'linearizable' | 'stale'. */
+export const ClientQuery = struct('ClientQuery', { query: text(1), consistency: text(2) });
+/** `command`: JSON {kind, id?, mode?, document?} with the kinds of `Command` (`node/requests.ts`). */
+export const ClientAdmin = struct('ClientAdmin', { command: text(1) });
+/** `result`: the JSON answer as REST gives it. */
+export const ClientResult = struct('ClientResult', { result: bytes(1), appliedIndex: optional(u64(2)) });
+
+const CoordinatorAddress = struct('CoordinatorAddress', { id: text(1), address: text(2) });
+/** Told to a client when it comes, and whenever the leader changes; `leaderId` is empty while none is known. */
+export const ClusterView = struct('ClusterView', {
+  leaderId: text(1),
+  coordinators: list(2, CoordinatorAddress),
+  /** Clock of the coordinator, ms since the epoch: message ids are made by it. */
+  wallMs: optional(u64(3)),
+});
+
 // ---- the table ---------------------------------------------------------------------------------------------------
 
 export type Lane = 'control' | 'bulk';
@@ -157,8 +220,10 @@ function bulk<S>(code: number, body: S): Declaration<S> {
 
 export const MESSAGES = {
   HELLO: control(0x0001, Hello),
+  CREDIT: control(0x0002, Credit),
   GOAWAY: control(0x0003, GoAway),
   KEEPALIVE: control(0x0005, KeepAlive),
+  RPC_ERROR: control(0x0006, RpcError),
   REQUEST_VOTE: control(0x1001, RequestVote),
   REQUEST_VOTE_RESPONSE: control(0x1002, RequestVoteResponse),
   APPEND_ENTRIES: bulk(0x1003, AppendEntries),
@@ -169,6 +234,8 @@ export const MESSAGES = {
   READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
   FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
   FORWARD_RESULT: bulk(0x100c, ForwardResult),
+  PING: control(0x2001, Ping),
+  ACK: control(0x2002, Ack),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
   TASK_RESULT: bulk(0x3002, TaskResult),
   TASK_STATUS: bulk(0x3003, TaskStatus),
@@ -176,6 +243,12 @@ export const MESSAGES = {
   WORKER_HELLO: bulk(0x3006, WorkerHello),
   WORKER_DRAIN: bulk(0x3007, WorkerDrain),
   WORKER_WELCOME: bulk(0x3008, WorkerWelcome),
+  CLIENT_MESSAGE: bulk(0x4001, ClientMessage),
+  CLIENT_RESPONSE: bulk(0x4002, ClientResponse),
+  CLIENT_QUERY: bulk(0x4003, ClientQuery),
+  CLIENT_ADMIN: bulk(0x4004, ClientAdmin),
+  CLIENT_RESULT: bulk(0x4005, ClientResult),
+  CLUSTER_VIEW: bulk(0x4006, ClusterView),
 } as const;
 
 export type MessageKind = keyof typeof MESSAGES;

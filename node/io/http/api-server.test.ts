@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { AssertionError } from '../../../base/assert.ts';
 import { ApiServer, type ApiServerOptions } from './api-server.ts';
 import { RecordingGateway } from './recording-gateway.ts';
+import { openAccess } from './test-access.ts';
 
 const servers: ApiServer[] = [];
 
@@ -11,7 +12,7 @@ async function start(
   options: Partial<ApiServerOptions> = {},
 ): Promise<{ server: ApiServer; port: number; url: string }> {
   const log = { error: () => undefined };
-  const server = new ApiServer({ gateway, host: '127.0.0.1', port: 0, log, ...options });
+  const server = new ApiServer({ gateway, access: openAccess(), host: '127.0.0.1', port: 0, log, ...options });
   servers.push(server);
   const { port } = await server.listen();
   return { server, port, url: `http://127.0.0.1:${port}/api/v1/messages` };

@@ -1,15 +1,21 @@
 /** The REST server of a coordinator: fastify for routing, everything with a say about limits and errors here. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { assert, AssertionError } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { isOpenRoute, permissionOf } from '../../../api/access.ts';
 import type { Gateway } from '../../requests.ts';
+import type { AccessGuard } from './access.ts';
+import { registerAudit } from './audit.ts';
 import { BodyReader } from './body.ts';
 import { registerCluster } from './cluster.ts';
 import { respondProblem, type ApiContext } from './exchange.ts';
+import { HttpsPort, isTlsFault, type HttpsMaterial, type HttpsOptions } from './https.ts';
 import { registerInstances } from './instances.ts';
+import { registerJoin, type JoinGate } from './join.ts';
+import { registerKeys } from './keys.ts';
 import {
   API_LIMITS,
   API_TIMEOUTS,
@@ -30,12 +36,17 @@ export interface ApiLog {
 
 export interface ApiServerOptions {
   gateway: Gateway;
+  access: AccessGuard;
   host: string;
   /** 0 takes any free port. */
   port: number;
   log: ApiLog;
   limits?: Partial<ApiLimits>;
   timeouts?: Partial<ApiTimeouts>;
+  /** HTTPS; plain HTTP without it. */
+  https?: HttpsOptions;
+  /** Lets nodes join; without it there is no such path. */
+  join?: JoinGate;
   /** Told of a broken assertion below a request. By default it is thrown anew outside fastify, which ends the process. */
   onBug?: (error: AssertionError) => void;
 }
@@ -58,7 +69,7 @@ function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
 function onClientError(error: Error, socket: Socket): void {
   const response = (socket as Socket & { _httpMessage?: { headersSent: boolean } | null })._httpMessage;
   // In the middle of another answer these bytes would be taken for a part of it.
-  if (!socket.writable || response?.headersSent === true) {
+  if (!socket.writable || isTlsFault(error) || response?.headersSent === true) {
     socket.destroy();
     return;
   }
@@ -72,7 +83,9 @@ export class ApiServer {
   readonly #context: ApiContext;
   readonly #bodies: BodyReader;
   readonly #app: FastifyInstance;
+  readonly #https: HttpsPort | undefined;
   #closed: Promise<void> | undefined;
+  #routes: { method: string; url: string }[] = [];
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
@@ -80,8 +93,14 @@ export class ApiServer {
     const timeouts = { ...API_TIMEOUTS, ...options.timeouts };
     this.#context = { gateway: options.gateway, limits, timeouts, closing: false };
     this.#bodies = new BodyReader(limits);
+    this.#https = options.https === undefined ? undefined : new HttpsPort(options.https);
     this.#app = this.#build(timeouts);
     this.#app.server.maxConnections = limits.connectionsMax;
+  }
+
+  /** What is served, `HEAD` included. */
+  get routes(): readonly { method: string; url: string }[] {
+    return this.#routes;
   }
 
   /** Requests that are being received or answered. */
@@ -95,6 +114,11 @@ export class ApiServer {
     const address = this.#app.server.address();
     assert(address !== null && typeof address === 'object', 'a listening TCP server has an address');
     return { host: address.address, port: address.port };
+  }
+
+  /** New certificates, for a server that speaks HTTPS; no request is lost by it. */
+  replaceCertificates(material: HttpsMaterial): void {
+    this.#https?.replace(material);
   }
 
   /** Takes no new requests, waits for those in flight (`drainMs` at most), then resolves. May be called again. */
@@ -119,13 +143,7 @@ export class ApiServer {
     const app = fastify({
       logger: false,
       genReqId: requestIdOf,
-      requestTimeout: timeouts.requestMs,
-      keepAliveTimeout: timeouts.keepAliveMs,
-      http: {
-        headersTimeout: Math.min(timeouts.headersMs, timeouts.requestMs),
-        connectionsCheckingInterval: Math.min(1_000, Math.ceil(timeouts.requestMs / 4)),
-        maxHeaderSize: HEADER_BYTES_MAX,
-      },
+      serverFactory: (listener) => this.#createServer(listener, timeouts),
       routerOptions: { maxParamLength: PARAM_CHARS_MAX },
       // Refused in #admit instead, as a problem document.
       return503OnClosing: false,
@@ -135,6 +153,7 @@ export class ApiServer {
         respondProblem(this.#context, reply, toDistricError(error));
       },
     });
+    app.decorateRequest('actor');
     app.decorateRequest('bodyBytesMax', 0);
     app.decorateRequest('bodyBytesHeld', 0);
     app.removeAllContentTypeParsers();
@@ -151,11 +170,29 @@ export class ApiServer {
     return app;
   }
 
+  #createServer(listener: RequestListener, timeouts: ApiTimeouts): Server {
+    const options = {
+      requestTimeout: timeouts.requestMs,
+      keepAliveTimeout: timeouts.keepAliveMs,
+      headersTimeout: Math.min(timeouts.headersMs, timeouts.requestMs),
+      connectionsCheckingInterval: Math.min(1_000, Math.ceil(timeouts.requestMs / 4)),
+      maxHeaderSize: HEADER_BYTES_MAX,
+    };
+    return this.#https?.createServer(options, listener) ?? createServer(options, listener);
+  }
+
   #route(app: FastifyInstance): void {
     const methodsByPath = new Map<string, Set<string>>();
+    let guarding = true;
     app.addHook('onRoute', ({ method, url }) => {
       const methods = methodsByPath.get(url) ?? new Set();
-      for (const name of [method].flat()) methods.add(name);
+      for (const name of [method].flat()) {
+        methods.add(name);
+        assert(
+          !guarding || isOpenRoute(name, url) || permissionOf(name, url) !== undefined,
+          `${name} ${url} is in the table of api/access.ts`,
+        );
+      }
       methodsByPath.set(url, methods);
     });
     registerMessages(app, this.#context);
@@ -163,6 +200,12 @@ export class ApiServer {
     registerWorkflowDefinitions(app, this.#context);
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
+    registerKeys(app, this.#context);
+    registerAudit(app, this.#context);
+    if (this.#options.join !== undefined) registerJoin(app, this.#context, this.#options.join);
+    this.#routes = [...methodsByPath].flatMap(([url, methods]) => [...methods].map((method) => ({ method, url })));
+    // What follows only says what is not possible.
+    guarding = false;
     for (const [url, methods] of [...methodsByPath]) {
       const allow = [...methods].join(', ');
       app.route({
@@ -183,8 +226,11 @@ export class ApiServer {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('cache-control', 'no-store');
+    if (this.#https?.isOutdated(request.raw.socket) === true) reply.header('connection', 'close');
     if (this.#context.closing) return new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one');
     if (refused !== undefined) return refused;
+    const denied = this.#options.access.admit(request, reply);
+    if (denied !== undefined) return denied;
     if (!request.is404) return undefined;
     const path = request.url.split('?')[0] ?? '';
     return new DistricError('NOT_FOUND', `no such path: ${request.method} ${path.slice(0, 200)}`);

@@ -29,7 +29,8 @@ export function respondEmpty(context: ApiContext, reply: FastifyReply, status: n
 
 export function respondProblem(context: ApiContext, reply: FastifyReply, error: DistricError): void {
   if (context.closing) reply.header('connection', 'close');
-  if (error.retryable && error.status !== 504) reply.header('retry-after', String(RETRY_AFTER_S));
+  if (error.retryable && error.status !== 504 && !reply.hasHeader('retry-after'))
+    reply.header('retry-after', String(RETRY_AFTER_S));
   reply
     .code(error.status)
     .header('content-type', PROBLEM_TYPE)
@@ -79,16 +80,23 @@ export function answerQuery(context: ApiContext, reply: FastifyReply, query: Que
   });
 }
 
-/** `status` 204 answers without a body; `location` names the resource made. */
+interface CommandAnswer {
+  /** Names the resource made. */
+  location?: string;
+  /** Told beside the resource, and kept nowhere. */
+  extra?: Record<string, string>;
+}
+
+/** `status` 204 answers without a body. */
 export function answerCommand(
   context: ApiContext,
   reply: FastifyReply,
   command: Command,
   status: 200 | 201 | 204,
-  location?: string,
+  { location, extra }: CommandAnswer = {},
 ): void {
   const pending = new PendingAnswer(context, reply);
-  context.gateway.command(command, (outcome) => {
+  context.gateway.command(command, reply.request.actor, (outcome) => {
     if (!pending.settle()) return;
     if ('error' in outcome) {
       respondProblem(context, reply, outcome.error);
@@ -96,8 +104,12 @@ export function answerCommand(
     }
     if (location !== undefined) reply.header('location', location);
     if (status === 204) respondEmpty(context, reply, 204);
-    else respond(context, reply, status, JSON.stringify(outcome.result ?? null));
+    else respond(context, reply, status, JSON.stringify(withExtra(outcome.result ?? null, extra)));
   });
+}
+
+function withExtra(result: unknown, extra: Record<string, string> | undefined): unknown {
+  return extra === undefined || typeof result !== 'object' ? result : { ...result, ...extra };
 }
 
 /** The `{id}` of the path, percent-decoded. Control characters are in no id, and keys of the store separate by them. */

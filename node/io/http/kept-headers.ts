@@ -1,12 +1,10 @@
 /** Which request headers become part of a message, and those that steer its acceptance. */
 import type { IncomingHttpHeaders } from 'node:http';
+import { isKeptHeader } from '../../../api/kept-headers.ts';
 import { IDEMPOTENCY_KEY_CHARS_MAX, SOURCE_CHARS_MAX } from '../../../api/rest.ts';
 import { DistricError } from '../../../base/errors.ts';
 import type { Envelope } from './ingest.ts';
 import type { ApiLimits } from './limits.ts';
-
-/** Credentials must not be stored for good, nor what a proxy or this server adds on the way. */
-const NEVER_KEPT = /token|secret|password|api-?key|auth|cookie|^x-request-id$|^x-forwarded-|^x-real-ip$/;
 
 function refuse(field: string, reason: string): never {
   throw new DistricError('INVALID_REQUEST', `header ${field}: ${reason}`, [{ field, reason }]);
@@ -34,8 +32,7 @@ export function envelopeOf(request: IncomingHttpHeaders, limits: ApiLimits): Env
   let count = 0;
   let bytes = 0;
   for (const name in request) {
-    if (!name.startsWith('x-') && !name.startsWith('ce-')) continue;
-    if (NEVER_KEPT.test(name)) continue;
+    if (!isKeptHeader(name)) continue;
     const value = request[name];
     if (typeof value !== 'string') continue;
     bytes += name.length + value.length;

@@ -1,3 +1,4 @@
+import { KEPT_HEADER_BYTES_MAX, KEPT_HEADERS_MAX } from '../../../api/kept-headers.ts';
 import { MESSAGE_ITEM_BYTES_MAX, MESSAGE_REQUEST_BYTES_MAX } from '../../../api/message.ts';
 
 /** Every bound of the REST server in one place; the configuration may lower or raise the first three. */
@@ -28,8 +29,8 @@ export const API_LIMITS: ApiLimits = {
   heldBytesMax: 256 * 1024 * 1024,
   heldRequestsMax: 16_384,
   connectionsMax: 4_096,
-  keptHeadersMax: 32,
-  keptHeaderBytesMax: 4 * 1024,
+  keptHeadersMax: KEPT_HEADERS_MAX,
+  keptHeaderBytesMax: KEPT_HEADER_BYTES_MAX,
 };
 
 export interface ApiTimeouts {

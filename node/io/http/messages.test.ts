@@ -4,6 +4,7 @@ import { ProblemSchema, type BatchResult, type Problem } from '../../../api/rest
 import { DistricError } from '../../../base/errors.ts';
 import { ApiServer } from './api-server.ts';
 import { RecordingGateway } from './recording-gateway.ts';
+import { openAccess } from './test-access.ts';
 
 const MIB = 1024 * 1024;
 const silent = { error: () => undefined };
@@ -13,7 +14,14 @@ let url: string;
 
 beforeEach(async () => {
   gateway = new RecordingGateway();
-  server = new ApiServer({ gateway, host: '127.0.0.1', port: 0, log: silent, limits: { itemsMax: 1_000 } });
+  server = new ApiServer({
+    gateway,
+    access: openAccess(),
+    host: '127.0.0.1',
+    port: 0,
+    log: silent,
+    limits: { itemsMax: 1_000 },
+  });
   const { host, port } = await server.listen();
   url = `http://${host}:${port}/api/v1/messages`;
 });

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { API_BASE } from '../../../api/rest.ts';
 import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { scopeOf } from '../../idempotency-scope.ts';
 import type { IncomingItem } from '../../requests.ts';
 import { acceptBody, bodyOf } from './body.ts';
 import { answerQuery, idOf, PendingAnswer, respond, respondProblem, type ApiContext } from './exchange.ts';
@@ -12,11 +13,6 @@ import { RETRY_AFTER_S } from './limits.ts';
 import { acceptedText, batchAnswer } from './outcome.ts';
 import { consistencyOf, pageOf, queryOf } from './query.ts';
 import { startsArray } from './split.ts';
-
-/** Idempotency keys belong to the source that chose them, else to all who name none. */
-function scopeOf(source: string | undefined): string {
-  return source === undefined ? 'anonymous' : `source:${source}`;
-}
 
 function isLines(request: FastifyRequest): boolean {
   return request.headers['content-type']?.toLowerCase().startsWith('application/x-ndjson') === true;
@@ -30,7 +26,7 @@ function postMessages(context: ApiContext, request: FastifyRequest, reply: Fasti
   }
   const envelope = envelopeOf(request.headers, context.limits);
   const key = idempotencyKeyOf(request.headers);
-  const scope = scopeOf(envelope.source);
+  const scope = scopeOf(request.actor, envelope.source);
   const lines = isLines(request);
   if (!lines && !startsArray(body)) {
     const item = readSingle(body, context.limits, envelope);

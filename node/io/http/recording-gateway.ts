@@ -1,4 +1,5 @@
 /** The gateway port with answers given by the test, for what HTTP alone decides; the real one is tested elsewhere. */
+import type { Actor } from '../../../api/access.ts';
 import type {
   Command,
   CommandOutcome,
@@ -19,6 +20,8 @@ export interface Submission {
 export class RecordingGateway implements Gateway {
   readonly submissions: Submission[] = [];
   readonly commands: Command[] = [];
+  /** Of each command. */
+  readonly actors: Actor[] = [];
   readonly queries: { query: Query; consistency: Consistency }[] = [];
   /** False keeps submissions unanswered until the test calls their `done`. */
   answersSubmissions = true;
@@ -36,7 +39,8 @@ export class RecordingGateway implements Gateway {
     if (this.answersSubmissions) done(items.map((item, index) => this.outcomeOf(item, index)));
   }
 
-  command(command: Command, done: (outcome: CommandOutcome) => void): void {
+  command(command: Command, actor: Actor, done: (outcome: CommandOutcome) => void): void {
+    this.actors.push(actor);
     this.commands.push(command);
     done(this.commandOutcome);
   }

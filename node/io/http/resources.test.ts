@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { DistricError } from '../../../base/errors.ts';
 import { ApiServer } from './api-server.ts';
 import { RecordingGateway } from './recording-gateway.ts';
+import { openAccess } from './test-access.ts';
 
 let gateway: RecordingGateway;
 let server: ApiServer;
@@ -9,7 +10,13 @@ let base: string;
 
 beforeEach(async () => {
   gateway = new RecordingGateway();
-  server = new ApiServer({ gateway, host: '127.0.0.1', port: 0, log: { error: () => undefined } });
+  server = new ApiServer({
+    gateway,
+    access: openAccess(),
+    host: '127.0.0.1',
+    port: 0,
+    log: { error: () => undefined },
+  });
   const { host, port } = await server.listen();
   base = `http://${host}:${port}/api/v1`;
 });

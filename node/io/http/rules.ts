@@ -17,7 +17,7 @@ export function registerRules(app: FastifyInstance, context: ApiContext): void {
     queryOf(request, []);
     const rule = readRule(request);
     const location = `${path}/${encodeURIComponent(rule.id)}`;
-    answerCommand(context, reply, { kind: 'putRule', rule, mode: 'create' }, 201, location);
+    answerCommand(context, reply, { kind: 'putRule', rule, mode: 'create' }, 201, { location });
   });
   app.get(`${path}/:id`, (request, reply) => {
     const query = queryOf(request, ['consistency']);

@@ -17,7 +17,7 @@ export function registerWorkflowDefinitions(app: FastifyInstance, context: ApiCo
     queryOf(request, []);
     const workflow = readWorkflow(request);
     const location = `${path}/${encodeURIComponent(workflow.id)}`;
-    answerCommand(context, reply, { kind: 'putWorkflow', workflow, mode: 'create' }, 201, location);
+    answerCommand(context, reply, { kind: 'putWorkflow', workflow, mode: 'create' }, 201, { location });
   });
   app.get(`${path}/:id`, (request, reply) => {
     const query = queryOf(request, ['consistency']);

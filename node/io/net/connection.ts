@@ -1,41 +1,61 @@
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import type { Identity } from '../../../api/identity.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
-import { FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
+import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, FrameError, FrameReader, type Frame } from '../../core/tlv/frame.ts';
 import { decodeMessage, kindOfCode, type Lane, type Message } from '../../core/tlv/messages.ts';
 import { MalformedError } from '../../core/tlv/struct.ts';
+import { Packer, unpack } from './compression.ts';
+import { agreementOf, NO_AGREEMENT, type Agreement } from './features.ts';
 import type { FlushQueue } from './flush-queue.ts';
-import type { HelloBody } from './hello.ts';
+import type { HelloBody, Refusal } from './hello.ts';
 import type { NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
-import { SendQueue } from './send-queue.ts';
+import type { RoundTrips } from './round-trips.ts';
+import { SendQueue, type CallEnvelope } from './send-queue.ts';
+import type { Transport } from './transport.ts';
 
 /** What all connections of a PeerNet share. */
 export interface NetContext {
   readonly host: Host;
+  readonly transport: Transport;
   readonly limits: NetLimits;
   readonly metrics: NetMetrics;
   readonly log: NetLog;
+  /** What this end offers in HELLO. */
+  readonly features: readonly string[];
+  readonly roundTrips: RoundTrips;
   readonly flushQueue: FlushQueue;
   /** Every socket that is not closed yet, for time-outs and for the end. */
   readonly connections: Set<Connection>;
 }
 
+/** Of the other end's own words: whoever may connect would fill the log with them. */
+const REASON_CHARS_MAX = 200;
+
+/** The reason of a connection that the other end ended in order, after all that it had to say. */
+export const CLOSED_BY_PEER = 'closed_by_peer';
+
 /** Who a connection reports to. */
 export interface ConnectionOwner {
   hello(connection: Connection, hello: HelloBody): void;
-  message(connection: Connection, message: Message): void;
+  /** `frame` is what the message came in, its payload unpacked. */
+  message(connection: Connection, message: Message, frame: Frame): void;
   /** The peer will send no more, and wants no more. */
   goAway(connection: Connection, reason: string): void;
   /** Exactly once, whichever side ended it; nothing is delivered after it. */
   closed(connection: Connection, reason: string): void;
 }
 
+let lastNumber = 0;
+
 /**
  * One socket: frames in and out, HELLO first, time-outs, and a bounded send buffer.
  * connecting -> greeting (no HELLO yet) -> open -> closing (hands over what is queued) -> closed.
  */
 export class Connection {
+  readonly number = ++lastNumber;
   owner: ConnectionOwner;
   readonly address: string;
   readonly #context: NetContext;
@@ -44,39 +64,35 @@ export class Connection {
   readonly #queue: SendQueue;
   #state: 'connecting' | 'greeting' | 'open' | 'closing' | 'closed';
   #lane: Lane = 'control';
+  #identity: Identity | undefined;
+  #agreement: Agreement = NO_AGREEMENT;
+  #peerId = '';
   #counted = false;
-  #reason = 'closed_by_peer';
+  #reason = CLOSED_BY_PEER;
   /** Sweeps, not clock time: a process that was paused finds one sweep late, not all its peers dead. */
   #stateSweeps = 0;
   #silentSweeps = 0;
   #quietSweeps = 0;
+  #unpingedSweeps = 0;
+  #pingSequence = 0;
+  /** Of the PING that is not answered yet. */
+  #pingSentMs: number | undefined;
   /** Messages that came before the link was up; bounded, as the socket is paused. */
-  #held: Message[] | undefined;
+  #held: { message: Message; frame: Frame }[] | undefined;
   #warned = false;
 
-  /** `readyEvent` is undefined for an accepted socket, which is connected already. */
-  constructor(
-    context: NetContext,
-    owner: ConnectionOwner,
-    socket: Socket,
-    address: string,
-    readyEvent: string | undefined,
-  ) {
+  /** An accepted socket is usable already, a dialed one from the `readyEvent` of its transport on. */
+  constructor(context: NetContext, owner: ConnectionOwner, socket: Socket, address: string, dialed: boolean) {
     this.#context = context;
     this.owner = owner;
     this.#socket = socket;
     this.address = address;
-    this.#queue = new SendQueue(context.host, context.limits, socket);
+    this.#queue = new SendQueue(context.host, context.limits, socket, (byteCount) => {
+      context.metrics.compressionSaved(byteCount);
+    });
     this.#reader = new FrameReader(context.host, context.limits.helloBytesMax);
-    this.#state = readyEvent === undefined ? 'greeting' : 'connecting';
+    this.#state = 'connecting';
     context.connections.add(this);
-    if (readyEvent === undefined) this.#countOpened();
-    else {
-      socket.once(readyEvent, () => {
-        this.#countOpened();
-        this.#enter('greeting');
-      });
-    }
     socket.on('data', (chunk: Uint8Array) => {
       this.#receive(chunk);
     });
@@ -89,6 +105,13 @@ export class Connection {
       this.#finish(this.#reason);
       this.#state = 'closed';
     });
+    if (dialed) socket.once(context.transport.readyEvent, () => this.#usable());
+    else this.#usable();
+  }
+
+  /** What the certificate of the other end proves; undefined on a transport without certificates. */
+  get identity(): Identity | undefined {
+    return this.#identity;
   }
 
   /** Resolves once the socket is closed. */
@@ -103,9 +126,9 @@ export class Connection {
   }
 
   /** False when the message was dropped and counted: the connection is ending, or its send buffer is full. */
-  send(message: Message): boolean {
+  send(message: Message, envelope?: CallEnvelope): boolean {
     const ending = this.#state === 'closing' || this.#state === 'closed';
-    const outcome = ending ? 'not_connected' : this.#queue.offer(message);
+    const outcome = ending ? 'not_connected' : this.#queue.offer(message, envelope);
     if (outcome !== 'queued') {
       this.#context.metrics.rpcError(message.kind, outcome);
       const fields = { address: this.address, kind: message.kind };
@@ -119,10 +142,32 @@ export class Connection {
   }
 
   flush(): void {
+    // Not a byte for whoever has not proved yet who it is.
+    if (this.#state === 'connecting') return;
     const byteCount = this.#queue.flush();
     if (byteCount === 0) return;
     this.#quietSweeps = 0;
     this.#context.metrics.bytesSent(byteCount);
+  }
+
+  /** Bytes on their way out that the kernel has not taken yet. */
+  get unsentBytes(): number {
+    return this.#queue.byteCount;
+  }
+
+  /**
+   * Reads nothing more until the kernel has taken what is on its way out, then calls `drained`. False when the kernel
+   * has taken all there is, and nothing will be called.
+   */
+  pauseUntilDrained(drained: () => void): boolean {
+    this.flush();
+    if (!this.#socket.writableNeedDrain) return false;
+    this.#socket.pause();
+    this.#socket.once('drain', () => {
+      if (this.#held === undefined) this.#socket.resume();
+      drained();
+    });
+    return true;
   }
 
   /** After HELLO: nothing is delivered until `release`. */
@@ -137,7 +182,7 @@ export class Connection {
     this.#held = undefined;
     this.#silentSweeps = 0;
     this.#socket.resume();
-    for (const message of held) this.#deliver(message);
+    for (const { message, frame } of held) this.#deliver(message, frame);
   }
 
   /** Says why, hands over what is queued, and ends; what still comes in is dropped. */
@@ -149,6 +194,20 @@ export class Connection {
     }
     this.send({ kind: 'GOAWAY', body: { reason } });
     this.end(reason);
+  }
+
+  /** Says that nothing more will be sent; what the other end sends until it ends the connection is still taken. */
+  sayGoAway(reason: string): void {
+    this.send({ kind: 'GOAWAY', body: { reason } });
+    this.flush();
+  }
+
+  /** Tells the log, the metrics and the other end why it is not let in, and no more. */
+  refuse(reason: Refusal, detail: object): void {
+    this.#context.metrics.tcpError(reason);
+    this.#context.log.warn({ address: this.address, reason, ...detail }, 'connection refused');
+    this.#queue.clear();
+    this.goAway(reason);
   }
 
   /** Hands over what is queued and ends. */
@@ -183,8 +242,35 @@ export class Connection {
       if (reached(this.#stateSweeps, limits.drainMsMax)) this.#socket.destroy();
     } else if (this.#state === 'open') {
       if (reached(++this.#silentSweeps, limits.idleMsMax[this.#lane])) this.#fail('idle_timeout', 'idle_timeout');
-      else if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+      else {
+        if (reached(++this.#unpingedSweeps, limits.pingMs)) this.#ping();
+        if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+      }
     }
+  }
+
+  /** One at a time: on a connection that lives, each is answered, however late. */
+  #ping(): void {
+    if (this.#lane !== 'control' || !this.#agreement.ping || this.#pingSentMs !== undefined) return;
+    this.#unpingedSweeps = 0;
+    this.#pingSentMs = performance.now();
+    this.send({ kind: 'PING', body: { sequence: ++this.#pingSequence } });
+    this.flush();
+  }
+
+  #acknowledged(sequence: number): void {
+    if (this.#pingSentMs === undefined || sequence !== this.#pingSequence) return;
+    this.#context.roundTrips.observe(this.#peerId, performance.now() - this.#pingSentMs);
+    this.#pingSentMs = undefined;
+  }
+
+  #agree(hello: HelloBody): void {
+    this.#peerId = hello.nodeId;
+    this.#agreement = agreementOf(this.#context.features, hello);
+    const { compression } = this.#agreement;
+    if (compression === undefined) return;
+    this.#reader.takeCompressed();
+    this.#queue.packWith(new Packer(compression));
   }
 
   #enter(state: 'greeting' | 'open' | 'closing'): void {
@@ -192,9 +278,18 @@ export class Connection {
     this.#stateSweeps = 0;
   }
 
-  #countOpened(): void {
+  #usable(): void {
+    if (this.#state !== 'connecting') return;
     this.#counted = true;
     this.#context.metrics.connectionOpened();
+    this.#enter('greeting');
+    const proof = this.#context.transport.proofOf(this.#socket);
+    if (proof.kind === 'refused') {
+      this.refuse(proof.reason, proof.detail);
+      return;
+    }
+    if (proof.kind === 'identity') this.#identity = proof.identity;
+    this.flush();
   }
 
   #finish(reason: string): void {
@@ -237,28 +332,48 @@ export class Connection {
     this.goAway(errorType);
   }
 
-  #onFrame(frame: Frame): void {
+  #onFrame(packedFrame: Frame): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
+    const frame = this.#unpacked(packedFrame);
     const message = this.#decode(frame);
-    if (message === undefined) return;
+    if (message === undefined) {
+      if (this.#state === 'open' && isCall(frame)) this.#refuse(frame);
+      return;
+    }
     if (message.kind === 'GOAWAY') {
-      this.#context.log.info({ address: this.address, reason: message.body.reason }, 'peer closes the connection');
-      this.owner.goAway(this, message.body.reason);
+      const reason = message.body.reason.slice(0, REASON_CHARS_MAX);
+      this.#context.log.info({ address: this.address, reason }, 'peer closes the connection');
+      this.owner.goAway(this, reason);
     } else if (message.kind === 'HELLO') {
       if (this.#state === 'open') this.#violated('protocol_error', 'a second HELLO');
       else {
         this.#enter('open');
         this.#reader.payloadBytesMax = FRAME_PAYLOAD_BYTES_MAX;
+        this.#agree(message.body);
         this.owner.hello(this, message.body);
       }
     } else if (this.#state !== 'open') this.#violated('protocol_error', `${message.kind} before HELLO`);
     else if (message.kind === 'KEEPALIVE') return;
-    else if (this.#held !== undefined) this.#held.push(message);
-    else this.owner.message(this, message);
+    else if (message.kind === 'PING') this.send({ kind: 'ACK', body: message.body });
+    else if (message.kind === 'ACK') this.#acknowledged(message.body.sequence);
+    else if (this.#held !== undefined) this.#held.push({ message, frame });
+    else this.owner.message(this, message, frame);
   }
 
-  #deliver(message: Message): void {
-    if (this.#state === 'open') this.owner.message(this, message);
+  #deliver(message: Message, frame: Frame): void {
+    if (this.#state === 'open') this.owner.message(this, message, frame);
+  }
+
+  /** Whoever asks what can't be read is told so, and has its credit back. */
+  #refuse({ messageId }: Frame): void {
+    const body = { code: 'INVALID_REQUEST', message: 'the call is malformed, or of a later version', fields: [] };
+    this.send({ kind: 'RPC_ERROR', body }, { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId });
+  }
+
+  #unpacked(frame: Frame): Frame {
+    const { compression } = this.#agreement;
+    if ((frame.flags & FRAME_FLAGS.compressed) === 0 || compression === undefined) return frame;
+    return { ...frame, payload: unpack(compression, frame.payload) };
   }
 
   /** Undefined for a frame that is skipped: its type is of a later version, or its body does not fit its type. */
@@ -278,6 +393,11 @@ export class Connection {
       return undefined;
     }
   }
+}
+
+/** True for a frame that waits for an answer. */
+export function isCall({ flags }: Frame): boolean {
+  return (flags & (FRAME_FLAGS.oneWay | FRAME_FLAGS.response)) === 0;
 }
 
 const NOBODY: ConnectionOwner = {

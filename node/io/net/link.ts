@@ -1,6 +1,7 @@
+import { performance } from 'node:perf_hooks';
 import type { Lane, Message } from '../../core/tlv/messages.ts';
 import { laneOf } from '../../core/tlv/messages.ts';
-import type { Connection, ConnectionOwner } from './connection.ts';
+import { CLOSED_BY_PEER, type Connection, type ConnectionOwner } from './connection.ts';
 import { isLane, isRole, type HelloBody, type Role } from './hello.ts';
 
 /** A node as reached over one link. */
@@ -9,7 +10,7 @@ export interface Peer {
   readonly role: Role;
   /** As dialed, or where the control lane was accepted from. */
   readonly address: string;
-  /** New for each link, so a message of an earlier link can be told apart. */
+  /** New for each link, so a message of an earlier link can be told apart; a renewed link goes on under the same. */
   readonly connectionId: number;
 }
 
@@ -26,25 +27,47 @@ let lastLinkId = 0;
 
 /**
  * Two connections to one node, made by one side, that live and die together: losing one lane loses the link.
- * forming -> up -> (leaving: the peer said GOAWAY, what it sent before is still taken) -> down.
+ * forming -> up -> (leaving: one side said GOAWAY, what the other sent before is still taken) -> down.
+ *
+ * A link that renews another keeps the order of messages: nothing of it is delivered before its predecessor is down.
  */
 export class Link implements ConnectionOwner {
   readonly id = ++lastLinkId;
   readonly dialed: boolean;
   readonly #owner: LinkOwner;
   readonly #drainMsMax: number;
+  #predecessor: Link | undefined;
   readonly #lanes = new Map<Lane, Connection>();
   readonly #admitted = new Set<Connection>();
   readonly #ended = new Set<Connection>();
+  /** Lanes on which everything the peer sent has come. */
+  readonly #emptied = new Set<Connection>();
   #state: 'forming' | 'up' | 'leaving' | 'down' = 'forming';
   #reason = '';
   #peer: Peer | undefined;
   #leaveTimer: NodeJS.Timeout | undefined;
+  #upSinceMs = 0;
 
-  constructor(owner: LinkOwner, dialed: boolean, drainMsMax: number) {
+  constructor(owner: LinkOwner, dialed: boolean, drainMsMax: number, predecessor?: Link) {
     this.#owner = owner;
     this.dialed = dialed;
     this.#drainMsMax = drainMsMax;
+    this.#predecessor = predecessor;
+  }
+
+  /** The link that this one renews, as long as it has to wait for it. */
+  get predecessor(): Link | undefined {
+    return this.#predecessor;
+  }
+
+  /** Whether nothing was lost on it: both ends said that they send no more, and all that was sent has come. */
+  get handedOver(): boolean {
+    return this.#emptied.size === 2;
+  }
+
+  /** Since it is up. */
+  ageMs(nowMs: number): number {
+    return this.#state === 'up' ? nowMs - this.#upSinceMs : 0;
   }
 
   get peer(): Peer | undefined {
@@ -54,6 +77,10 @@ export class Link implements ConnectionOwner {
   /** Up, and the peer still listens. */
   get usable(): boolean {
     return this.#state === 'up';
+  }
+
+  get isDown(): boolean {
+    return this.#state === 'down';
   }
 
   has(lane: Lane): boolean {
@@ -76,18 +103,36 @@ export class Link implements ConnectionOwner {
       this.fail('lanes_reach_different_nodes');
       return;
     }
-    this.#peer ??= { nodeId: hello.nodeId, role: hello.role, address, connectionId: this.id };
+    const before = this.#predecessor?.peer;
+    if (before?.nodeId !== hello.nodeId || this.#predecessor?.isDown === true) this.#predecessor = undefined;
+    const connectionId = this.#predecessor === undefined ? this.id : (before?.connectionId ?? this.id);
+    this.#peer ??= { nodeId: hello.nodeId, role: hello.role, address, connectionId };
     connection.hold(hello.lane);
     this.#admitted.add(connection);
     if (this.#admitted.size < 2) return;
     this.#state = 'up';
+    this.#upSinceMs = performance.now();
     this.#owner.up(this);
-    for (const lane of this.#lanes.values()) lane.release();
+    if (this.#predecessor === undefined) this.proceed();
+  }
+
+  /** Its predecessor is down: delivers what has come meanwhile. */
+  proceed(): void {
+    this.#predecessor = undefined;
+    if (this.#state !== 'up' && this.#state !== 'leaving') return;
+    for (const lane of this.#lanes.values()) if (!this.#ended.has(lane)) lane.release();
   }
 
   send(message: Message): boolean {
     const connection = this.#state === 'up' ? this.#lanes.get(laneOf(message)) : undefined;
     return connection?.send(message) ?? false;
+  }
+
+  /** Sends no more, and takes what the peer sends until it has heard that. */
+  retire(reason: string): void {
+    if (this.#state !== 'up') return;
+    this.#leave(reason);
+    for (const connection of this.#lanes.values()) connection.sayGoAway(reason);
   }
 
   /** Ends it from this side: what is queued is handed over. */
@@ -113,15 +158,13 @@ export class Link implements ConnectionOwner {
   }
 
   goAway(connection: Connection, reason: string): void {
-    if (this.#state === 'up') {
-      this.#state = 'leaving';
-      this.#reason = reason;
-      this.#leaveTimer = setTimeout(() => {
-        this.fail(reason);
-      }, this.#drainMsMax);
+    if (this.#state === 'up') this.#leave(reason);
+    if (this.#state !== 'leaving') {
+      this.fail(reason);
+      return;
     }
-    if (this.#state === 'leaving') connection.end(reason);
-    else this.fail(reason);
+    this.#emptied.add(connection);
+    connection.end(reason);
   }
 
   closed(connection: Connection, reason: string): void {
@@ -129,8 +172,17 @@ export class Link implements ConnectionOwner {
       this.fail(reason);
       return;
     }
+    if (reason === CLOSED_BY_PEER) this.#emptied.add(connection);
     this.#ended.add(connection);
     if (this.#ended.size === this.#lanes.size) this.fail(this.#reason);
+  }
+
+  #leave(reason: string): void {
+    this.#state = 'leaving';
+    this.#reason = reason;
+    this.#leaveTimer = setTimeout(() => {
+      this.fail(reason);
+    }, this.#drainMsMax);
   }
 
   #end(reason: string, endConnection: (connection: Connection) => void): void {

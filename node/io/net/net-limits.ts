@@ -13,6 +13,8 @@ export interface NetLimits {
   helloMsMax: number;
   /** A connection that sent nothing for so long sends a KEEPALIVE. */
   keepAliveMs: Record<Lane, number>;
+  /** How often the round trip of a control lane is measured; one PING is under way at a time. */
+  pingMs: number;
   /** A connection that received nothing for so long is half open: it is closed. Some times the keep-alive. */
   idleMsMax: Record<Lane, number>;
   /** First and longest delay before dialing again; it doubles in between, and each is cut by up to half at random. */
@@ -20,6 +22,11 @@ export interface NetLimits {
   redialMsMax: number;
   /** A link that lived so long makes the next delay the first one again. */
   redialResetMs: number;
+  /**
+   * A link so old is renewed by the end that dialed it, up to a quarter sooner at random; an accepted link that was not
+   * renewed in half as long again is closed. 0: links may grow as old as they get.
+   */
+  linkAgeMsMax: number;
   /** What a closing connection may take to hand over what it has queued. */
   drainMsMax: number;
   /** Resolution of all time-outs above but the redial delays. */
@@ -29,15 +36,17 @@ export interface NetLimits {
 export const NET_LIMITS: NetLimits = {
   sendBufferBytesMax: 32 * 1024 * 1024,
   flushBytes: 256 * 1024,
-  acceptedConnectionsMax: 1_024,
+  acceptedConnectionsMax: 16_384,
   helloBytesMax: 16 * 1024,
   connectMsMax: 5_000,
   helloMsMax: 5_000,
   keepAliveMs: { control: 1_000, bulk: 5_000 },
+  pingMs: 1_000,
   idleMsMax: { control: 6_000, bulk: 20_000 },
   redialMsMin: 100,
   redialMsMax: 5_000,
   redialResetMs: 5_000,
+  linkAgeMsMax: 0,
   drainMsMax: 2_000,
   sweepMs: 250,
 };

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { parseAddress } from '../../../base/address.ts';
 import { encodeFrame } from '../../core/tlv/frame.ts';
 import { nodeHost } from '../host.ts';
-import { parseAddress } from './address.ts';
 import { closeAll, closeLater, frame, hello, node, pair, raw, readAll, readIndex } from './test-peers.ts';
 import { tcpTransport } from './transport.ts';
 
@@ -42,7 +42,7 @@ describe('PeerNet against wrong and hostile peers', () => {
     const socket = await raw(await n1.listen());
     socket.write(frame(greeting));
     expect(await readAll(socket)).toEqual([{ kind: 'GOAWAY', body: { reason } }]);
-    expect(n1.count('tcp refused')).toBe(1);
+    expect(n1.count(`tcp ${reason}`)).toBe(1);
     expect(n1.warnings[0]).toContain(reason);
     expect(n1.events).toEqual([]);
   });
@@ -50,14 +50,14 @@ describe('PeerNet against wrong and hostile peers', () => {
   it('refuses nodes of another cluster on both sides, and keeps trying', async () => {
     const [ours, theirs] = [node('n1'), node('n2', { self: { nodeId: 'n2', role: 'worker', clusterName: 'other' } })];
     theirs.net.dial(await ours.listen());
-    await ours.until(() => ours.count('tcp refused') >= 3);
+    await ours.until(() => ours.count('tcp wrong_cluster') >= 3);
     expect([...ours.events, ...theirs.events]).toEqual([]);
   });
 
   it('refuses a node under another id than expected', async () => {
     const [n1, n2] = [node('n1'), node('n2')];
     n2.net.dial(await n1.listen(), 'n9');
-    await n2.until(() => n2.count('tcp refused') >= 1);
+    await n2.until(() => n2.count('tcp unexpected_node') >= 1);
     expect(n2.warnings[0]).toMatch(/unexpected_node.*"n1"/);
     expect(n2.events).toEqual([]);
   });
@@ -65,7 +65,7 @@ describe('PeerNet against wrong and hostile peers', () => {
   it('refuses to talk to itself', async () => {
     const n1 = node('n1');
     n1.net.dial(await n1.listen());
-    await n1.until(() => n1.count('tcp refused') >= 1);
+    await n1.until(() => n1.count('tcp self_connection') >= 1);
     expect(n1.warnings[0]).toContain('self_connection');
     expect(n1.events).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe('PeerNet against wrong and hostile peers', () => {
     n1.net.dial(balancer);
     const n2 = node('n2');
     n2.net.dial(await fakeListener((socket) => socket.write(frame(hello('x', 'bulk')))));
-    await n2.until(() => n2.count('tcp refused') >= 1);
+    await n2.until(() => n2.count('tcp unexpected_lane') >= 1);
     expect(n2.warnings[0]).toContain('unexpected_lane');
     await n1.until(() => n1.count('opened') >= 4);
     expect([...n1.events, ...n2.events]).toEqual([]);
@@ -150,6 +150,18 @@ describe('PeerNet against wrong and hostile peers', () => {
       expect((await readAll(socket)).at(-1)).toEqual({ kind: 'GOAWAY', body: { reason: 'protocol_error' } });
     }
     expect(n1.count('tcp protocol_error')).toBe(2);
+  });
+
+  it('puts no long reason of a stranger into the log', async () => {
+    const lines: string[] = [];
+    const note = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+    const n1 = node('n1', { log: { debug: note, info: note, warn: note } });
+    const socket = await raw(await n1.listen());
+    socket.write(frame({ kind: 'GOAWAY', body: { reason: 'x'.repeat(15_000) } }));
+    await readAll(socket);
+    const [told = ''] = lines.filter((line) => line.startsWith('peer closes the connection'));
+    expect(told).toContain('x'.repeat(100));
+    expect(told.length).toBeLessThan(500);
   });
 
   it('skips and counts unknown types and malformed bodies on a link that stays up', async () => {

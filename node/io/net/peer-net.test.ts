@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { parseAddress } from '../../../base/address.ts';
 import { FrameReader } from '../../core/tlv/frame.ts';
 import { decodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
-import { parseAddress } from './address.ts';
 import type { TestNode } from './test-node.ts';
 import {
   closeAll,
@@ -140,6 +140,19 @@ describe('PeerNet', () => {
     n1.net.send('n2', append([]));
     await done;
     expect(seen.sort()).toEqual(['bulk 1', 'control 0']);
+  });
+
+  it('measures the round trip of each peer while its link is up', async () => {
+    const [coordinator, worker] = await pair({ limits: { pingMs: 10 } });
+    expect(worker.net.roundTripMs('c1')).toBeUndefined();
+    await worker.until(() => worker.count('rtt c1') > 2);
+    await coordinator.until(() => coordinator.count('rtt w1') > 2);
+    expect(worker.net.roundTripMs('c1')).toBeGreaterThan(0);
+    expect(worker.net.roundTripMs('c1')).toBeLessThan(10_000);
+    await coordinator.net.close();
+    await worker.until(() => !worker.isUp(coordinator));
+    expect(worker.net.roundTripMs('c1')).toBeUndefined();
+    expect(worker.count('rtt c1')).toBe(0);
   });
 
   it('dials again when the listener comes back on the same port', async () => {

@@ -1,16 +1,29 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { type Address } from '../../../base/address.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
-import type { Message } from '../../core/tlv/messages.ts';
-import { formatAddress, type Address } from './address.ts';
+import type { Lane, Message } from '../../core/tlv/messages.ts';
 import { Connection, type ConnectionOwner, type NetContext } from './connection.ts';
 import { Dialer } from './dialer.ts';
+import { FEATURES, offeredFeatures, type CompressionMode } from './features.ts';
 import { FlushQueue } from './flush-queue.ts';
-import { helloOf, helloRefusal, isLane, type HelloBody, type Self } from './hello.ts';
+import {
+  certified,
+  clientRefusal,
+  helloOf,
+  helloRefusal,
+  isLane,
+  type HelloBody,
+  type Refusal,
+  type Self,
+} from './hello.ts';
 import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
-import { tcpTransport, type Transport } from './transport.ts';
+import { RoundTrips } from './round-trips.ts';
+import { Sweeper } from './sweeper.ts';
+import { addressOf, tcpTransport, type Transport } from './transport.ts';
 
 export interface PeerNetOptions {
   self: Self;
@@ -25,7 +38,17 @@ export interface PeerNetOptions {
   metrics: NetMetrics;
   log: NetLog;
   limits?: Partial<NetLimits>;
+  /** Whether payloads on the bulk lane are packed, where the other end agrees; default off. */
+  compression?: CompressionMode;
   transport?: Transport;
+  /** The coordinators of the cluster, if they are known: no other node is taken for one. */
+  coordinatorIds?: ReadonlySet<string>;
+  /** Gets each accepted connection of a client, its HELLO answered; without it clients are refused. */
+  clients?: ClientDoor;
+}
+
+export interface ClientDoor {
+  accept(connection: Connection, hello: HelloBody): void;
 }
 
 /**
@@ -35,7 +58,6 @@ export interface PeerNetOptions {
 export class PeerNet {
   readonly #options: PeerNetOptions;
   readonly #context: NetContext;
-  readonly #transport: Transport;
   readonly #dialers = new Map<string, Dialer>();
   /** The newest accepted link per node, forming or up. */
   readonly #accepted = new Map<string, Link>();
@@ -43,7 +65,7 @@ export class PeerNet {
   readonly #links = new Map<string, Link[]>();
   readonly #linkOwner: LinkOwner;
   readonly #greeter: ConnectionOwner;
-  readonly #sweepTimer: NodeJS.Timeout;
+  readonly #sweeper: Sweeper;
   #server: Server | undefined;
   #closing = false;
 
@@ -51,8 +73,17 @@ export class PeerNet {
     this.#options = options;
     const limits = { ...NET_LIMITS, ...options.limits };
     const { host, metrics, log } = options;
-    this.#context = { host, limits, metrics, log, flushQueue: new FlushQueue(), connections: new Set() };
-    this.#transport = options.transport ?? tcpTransport;
+    this.#context = {
+      host,
+      transport: options.transport ?? tcpTransport,
+      limits,
+      metrics,
+      log,
+      features: offeredFeatures(options.compression ?? 'off'),
+      roundTrips: new RoundTrips(metrics),
+      flushQueue: new FlushQueue(),
+      connections: new Set(),
+    };
     this.#linkOwner = {
       hello: () => undefined,
       up: (link) => {
@@ -75,10 +106,7 @@ export class PeerNet {
       },
       closed: () => undefined,
     };
-    this.#sweepTimer = setInterval(() => {
-      for (const connection of this.#context.connections) connection.sweep();
-    }, limits.sweepMs);
-    this.#sweepTimer.unref();
+    this.#sweeper = new Sweeper(this.#context.connections, limits.sweepMs, () => this.#endOldLinks());
   }
 
   /** Binds the `listen` address; port 0 takes a free one. Rejects with the system's error. */
@@ -86,9 +114,17 @@ export class PeerNet {
     const address = this.#options.listen;
     assert(address !== undefined && this.#server === undefined, 'listen is called once, with an address configured');
     const { metrics, log, limits } = this.#context;
-    const server = this.#transport.createServer((socket) => {
-      this.#accept(socket);
-    });
+    const server = this.#context.transport.createServer(
+      (socket) => {
+        this.#accept(socket);
+      },
+      (address, reason) => {
+        metrics.tcpError('tls_failed');
+        // A port check connects and leaves: that is no news.
+        const level = reason === 'ECONNRESET' ? 'debug' : 'warn';
+        log[level]({ address, reason }, 'connection refused: the TLS handshake failed');
+      },
+    );
     this.#server = server;
     server.maxConnections = limits.acceptedConnectionsMax;
     server.on('drop', () => {
@@ -113,11 +149,14 @@ export class PeerNet {
   /** Keeps a link to `address` (`host:port`) until `undial`. Throws DistricError INVALID_REQUEST for what is no address. */
   dial(address: string, expectedNodeId?: string): void {
     if (this.#closing || this.#dialers.has(address)) return;
-    const { self } = this.#options;
-    this.#dialers.set(
-      address,
-      new Dialer(this.#context, this.#transport, self, address, expectedNodeId, this.#linkOwner),
-    );
+    const { self, coordinatorIds } = this.#options;
+    const expectations = { nodeId: expectedNodeId, coordinatorIds };
+    this.#dialers.set(address, new Dialer(this.#context, self, address, expectations, this.#linkOwner));
+  }
+
+  /** Renews every link that this end dialed, so that its certificates are those of now. No message is lost by it. */
+  renew(): void {
+    for (const dialer of this.#dialers.values()) dialer.renew();
   }
 
   undial(address: string): void {
@@ -132,6 +171,11 @@ export class PeerNet {
     if (link !== undefined) return link.send(message);
     this.#context.metrics.rpcError(message.kind, 'not_connected');
     return false;
+  }
+
+  /** Smoothed time of a message to that node and its answer; undefined until measured over the link in use. */
+  roundTripMs(nodeId: string): number | undefined {
+    return this.#context.roundTrips.ms(nodeId);
   }
 
   /** Writes what is queued now instead of at the end of the tick. */
@@ -151,47 +195,69 @@ export class PeerNet {
           resolve();
         });
     });
+    this.#context.transport.abandon();
     for (const dialer of this.#dialers.values()) dialer.stop('shutting_down');
     this.#dialers.clear();
     for (const link of [...this.#accepted.values()]) link.leave('shutting_down');
     for (const connection of connections) connection.goAway('shutting_down');
     await Promise.all([serverClosed, ...Array.from(connections, (connection) => connection.whenClosed())]);
-    clearInterval(this.#sweepTimer);
+    this.#sweeper.stop();
   }
 
   #accept(socket: Socket): void {
-    const address = formatAddress(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0);
-    const connection = new Connection(this.#context, this.#greeter, socket, address, undefined);
+    const connection = new Connection(this.#context, this.#greeter, socket, addressOf(socket), false);
     if (this.#closing) connection.destroy('shutting_down');
   }
 
   /** HELLO on an accepted connection: refuse it, or answer it and join it to the node's link. */
   #greet(connection: Connection, hello: HelloBody): void {
-    const { self } = this.#options;
-    const refusal = helloRefusal(self, hello);
-    if (refusal !== undefined || !isLane(hello.lane)) {
-      const { nodeId, clusterName } = hello;
-      this.#context.metrics.tcpError('refused');
-      this.#context.log.warn(
-        { address: connection.address, reason: refusal, nodeId, clusterName },
-        'connection refused',
-      );
-      connection.goAway(refusal ?? 'bad_hello');
+    const { self, clients, coordinatorIds } = this.#options;
+    const { identity } = connection;
+    if (hello.role === 'client' && clients !== undefined) {
+      const refusal = clientRefusal(self, hello, identity);
+      if (refusal === undefined) {
+        connection.send({ kind: 'HELLO', body: helloOf(self, 'bulk', this.#context.features) });
+        clients.accept(connection, hello);
+      } else this.#refuse(connection, hello, refusal);
       return;
     }
-    let link = this.#accepted.get(hello.nodeId);
-    if (link?.has(hello.lane) === true) {
-      // The node dials anew, so what is here is a half-open rest of before.
-      link.leave('replaced');
-      link = undefined;
+    const refusal = helloRefusal(self, hello, { identity, coordinatorIds });
+    if (refusal !== undefined || !isLane(hello.lane)) {
+      this.#refuse(connection, hello, refusal ?? 'bad_hello');
+      return;
     }
-    if (link === undefined) {
-      link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax);
-      this.#accepted.set(hello.nodeId, link);
-    }
+    const link = this.#linkFor(hello.nodeId, hello.lane, hello.features.includes(FEATURES.renewal));
     link.add(hello.lane, connection);
-    connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane) });
+    connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
     link.admit(connection, hello, connection.address);
+  }
+
+  /** The link of an accepted connection: the one that lacks this lane, or a new one. */
+  #linkFor(nodeId: string, lane: Lane, isRenewal: boolean): Link {
+    const there = this.#accepted.get(nodeId);
+    if (there?.has(lane) === false) return there;
+    const inUse = there?.predecessor ?? there;
+    const predecessor = isRenewal && inUse?.usable === true ? inUse : undefined;
+    // The node dials anew, so what is here is a half-open rest of before, but for the link that is to hand over.
+    if (there !== undefined && there !== predecessor) there.leave('replaced');
+    if (inUse !== undefined && inUse !== predecessor) inUse.leave('replaced');
+    const link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax, predecessor);
+    this.#accepted.set(nodeId, link);
+    return link;
+  }
+
+  /** Who dialed such a link should have renewed it; whoever does not gets no longer life by it. */
+  #endOldLinks(): void {
+    const { linkAgeMsMax } = this.#context.limits;
+    if (linkAgeMsMax === 0) return;
+    const nowMs = performance.now();
+    for (const link of [...this.#accepted.values()]) {
+      if (link.ageMs(nowMs) > linkAgeMsMax * 1.5) link.leave('too_old');
+    }
+  }
+
+  #refuse(connection: Connection, { nodeId, role, clusterName }: HelloBody, reason: Refusal): void {
+    connection.refuse(reason, { nodeId, role, clusterName, ...certified(connection) });
   }
 
   #linkUp(link: Link): void {
@@ -209,16 +275,26 @@ export class PeerNet {
   #linkDown(link: Link, reason: string, wasUp: boolean): void {
     const peer = link.peer;
     if (peer === undefined) return;
-    if (this.#accepted.get(peer.nodeId) === link) this.#accepted.delete(peer.nodeId);
+    if (this.#accepted.get(peer.nodeId) === link) {
+      if (link.predecessor?.usable === true) this.#accepted.set(peer.nodeId, link.predecessor);
+      else this.#accepted.delete(peer.nodeId);
+    }
     if (!wasUp) return;
     this.#context.log.debug({ nodeId: peer.nodeId, address: peer.address, reason }, 'link down');
     const links = this.#links.get(peer.nodeId) ?? [];
     const index = links.indexOf(link);
     links.splice(index, 1);
-    if (links.length === 0) this.#links.delete(peer.nodeId);
-    if (index > 0) return;
-    this.#options.onPeerDown(peer, reason);
-    const next = links[0]?.peer;
-    if (next !== undefined) this.#options.onPeerUp(next);
+    if (links.length === 0) {
+      this.#links.delete(peer.nodeId);
+      this.#context.roundTrips.forget(peer.nodeId);
+    }
+    const successor = links.find((one) => one.predecessor === link);
+    const goesOn = successor !== undefined && link.handedOver;
+    if (index === 0 && !goesOn) {
+      this.#options.onPeerDown(peer, reason);
+      const next = links[0]?.peer;
+      if (next !== undefined) this.#options.onPeerUp(next);
+    }
+    successor?.proceed();
   }
 }

@@ -1,8 +1,9 @@
+import { formatAddress } from '../../../base/address.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
-import { formatAddress } from './address.ts';
 import type { Peer } from './link.ts';
 import type { NetLimits } from './net-limits.ts';
+import type { NetMetrics } from './net-metrics.ts';
 import { PeerNet, type PeerNetOptions } from './peer-net.ts';
 
 /** A PeerNet on loopback for tests, that writes down all it reports and lets a test wait for it. */
@@ -42,30 +43,7 @@ export class TestNode {
         this.events.push(`down ${peer.nodeId}: ${reason}`);
         this.#changed();
       },
-      metrics: {
-        connectionOpened: () => {
-          count('opened');
-          count('active');
-        },
-        connectionClosed: () => {
-          count('active', -1);
-        },
-        bytesSent: (bytes) => {
-          count('sent', bytes);
-        },
-        bytesReceived: (bytes) => {
-          count('received', bytes);
-        },
-        tcpError: (errorType) => {
-          count(`tcp ${errorType}`);
-        },
-        rpcCall: (kind) => {
-          count(`rpc ${kind}`);
-        },
-        rpcError: (kind, errorType) => {
-          count(`rpc ${kind} ${errorType}`);
-        },
-      },
+      metrics: countingMetrics(count, (name) => this.counts.delete(name)),
       log: {
         debug: () => undefined,
         info: () => undefined,
@@ -108,4 +86,47 @@ export class TestNode {
   #changed(): void {
     for (const look of [...this.#waiting]) look();
   }
+}
+
+/** Every report as a named count. */
+export function countingMetrics(
+  count: (name: string, by?: number) => void,
+  forget: (name: string) => void = () => undefined,
+): NetMetrics {
+  return {
+    connectionOpened: () => {
+      count('opened');
+      count('active');
+    },
+    connectionClosed: () => {
+      count('active', -1);
+    },
+    bytesSent: (bytes) => {
+      count('sent', bytes);
+    },
+    bytesReceived: (bytes) => {
+      count('received', bytes);
+    },
+    compressionSaved: (bytes) => {
+      count('saved', bytes);
+    },
+    roundTrip: (nodeId) => {
+      count(`rtt ${nodeId}`);
+    },
+    roundTripForgotten: (nodeId) => {
+      forget(`rtt ${nodeId}`);
+    },
+    tcpError: (errorType) => {
+      count(`tcp ${errorType}`);
+    },
+    rpcCall: (kind) => {
+      count(`rpc ${kind}`);
+    },
+    rpcAnswered: (kind) => {
+      count(`answered ${kind}`);
+    },
+    rpcError: (kind, errorType) => {
+      count(`rpc ${kind} ${errorType}`);
+    },
+  };
 }

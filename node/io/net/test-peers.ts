@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { parseAddress } from '../../../base/address.ts';
 import { encodeFrame, FrameReader } from '../../core/tlv/frame.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../host.ts';
-import { parseAddress } from './address.ts';
 import { TestNode } from './test-node.ts';
 
 const closers: (() => unknown)[] = [];

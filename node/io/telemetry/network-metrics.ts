@@ -1,4 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+const DURATION_BUCKETS_S = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
 /** The network driver's reports (`NetMetrics` of node/io/net) as `tcp_*` and `rpc_*`. */
 export class NetworkMetrics {
@@ -9,8 +11,12 @@ export class NetworkMetrics {
   readonly #errors: Counter<'error_type'>;
   readonly #calls: Counter<'msg_type'>;
   readonly #rpcErrors: Counter<'msg_type' | 'error_type'>;
+  readonly #saved: Counter;
+  readonly #roundTrips: Gauge<'peer'>;
+  readonly #durations: Histogram<'msg_type'>;
   /** One child per message kind, of which there are a few dozen: looking a label up costs more than counting. */
   readonly #callsByKind = new Map<string, Counter.Internal>();
+  readonly #durationsByKind = new Map<string, Histogram.Internal<'msg_type'>>();
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -36,10 +42,28 @@ export class NetworkMetrics {
       labelNames: ['error_type'],
       registers,
     });
+    this.#saved = new Counter({
+      name: 'tcp_compression_saved_bytes_total',
+      help: 'Bytes that payloads were smaller on the wire, by compression.',
+      registers,
+    });
+    this.#roundTrips = new Gauge({
+      name: 'rpc_peer_rtt_seconds',
+      help: 'Smoothed round trip to each connected node.',
+      labelNames: ['peer'],
+      registers,
+    });
     this.#calls = new Counter({
       name: 'rpc_calls_total',
       help: 'Messages handed to a connection.',
       labelNames: ['msg_type'],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: 'rpc_call_duration_seconds',
+      help: 'From a call received to its answer handed to the connection.',
+      labelNames: ['msg_type'],
+      buckets: DURATION_BUCKETS_S,
       registers,
     });
     this.#rpcErrors = new Counter({
@@ -71,6 +95,18 @@ export class NetworkMetrics {
     this.#errors.inc({ error_type: errorType });
   }
 
+  compressionSaved(byteCount: number): void {
+    this.#saved.inc(byteCount);
+  }
+
+  roundTrip(nodeId: string, seconds: number): void {
+    this.#roundTrips.set({ peer: nodeId }, seconds);
+  }
+
+  roundTripForgotten(nodeId: string): void {
+    this.#roundTrips.remove({ peer: nodeId });
+  }
+
   rpcCall(messageKind: string): void {
     let child = this.#callsByKind.get(messageKind);
     if (child === undefined) {
@@ -78,6 +114,15 @@ export class NetworkMetrics {
       this.#callsByKind.set(messageKind, child);
     }
     child.inc();
+  }
+
+  rpcAnswered(messageKind: string, seconds: number): void {
+    let child = this.#durationsByKind.get(messageKind);
+    if (child === undefined) {
+      child = this.#durations.labels(messageKind);
+      this.#durationsByKind.set(messageKind, child);
+    }
+    child.observe(seconds);
   }
 
   rpcError(messageKind: string, errorType: string): void {

@@ -100,6 +100,19 @@ export class NodeMetrics {
     for (const [store, { bytesMax }] of Object.entries(stores)) limit.set({ store }, bytesMax);
   }
 
+  /** Reports how long the node's certificate and the authorities it trusts are good for, asked at each scrape. */
+  observeCertificates(secondsLeft: (kind: 'node' | 'ca') => number): void {
+    new Gauge({
+      name: 'distric_certificate_expiry_seconds',
+      help: "Until the node's certificate (node) and the first of its trusted authorities (ca) expire; negative after.",
+      labelNames: ['kind'],
+      registers: [this.registry],
+      collect() {
+        for (const kind of ['node', 'ca'] as const) this.set({ kind }, secondsLeft(kind));
+      },
+    });
+  }
+
   close(): void {
     this.eventLoopDelay.close();
     this.registry.clear();

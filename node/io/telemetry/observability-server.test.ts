@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { CoordinatorMetrics, WorkerMetrics } from '../../metrics.ts';
 import { CoordinatorTelemetry } from './coordinator-telemetry.ts';
+import { DatagramMetrics } from './datagram-metrics.ts';
 import { HealthRegistry } from './health.ts';
 import { LabelLimit } from './label-limit.ts';
 import { NetworkMetrics } from './network-metrics.ts';
@@ -163,6 +164,31 @@ describe('GET /metrics', () => {
       'distric_task_redispatches_total{type="http"}': 1,
       distric_results_stale_total: 1,
     });
+  });
+
+  it('counts datagrams, and shows the round trip of a peer while it is there', async () => {
+    const datagrams = new DatagramMetrics(metrics.registry);
+    datagrams.packetSent(100);
+    datagrams.packetReceived(40);
+    datagrams.packetReceived(2);
+    datagrams.sendFailed();
+    datagrams.packetDropped('forged');
+    const network = new NetworkMetrics(metrics.registry);
+    network.compressionSaved(700);
+    network.roundTrip('c2', 0.004);
+    network.roundTrip('c3', 0.002);
+    network.roundTripForgotten('c3');
+    await expectSeries({
+      udp_packets_sent_total: 1,
+      udp_bytes_sent_total: 100,
+      udp_packets_received_total: 2,
+      udp_bytes_received_total: 42,
+      udp_send_errors_total: 1,
+      'udp_packets_dropped_total{reason="forged"}': 1,
+      tcp_compression_saved_bytes_total: 700,
+      'rpc_peer_rtt_seconds{peer="c2"}': 0.004,
+    });
+    expect((await scrape()).has('rpc_peer_rtt_seconds{peer="c3"}')).toBe(false);
   });
 
   it('counts the worker, the network and the disks as they were reported', async () => {

@@ -1,4 +1,4 @@
-import type { Random } from '../base/random.ts';
+import type { Random } from './random.ts';
 
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, '0');
@@ -30,4 +30,12 @@ export class UuidSource {
     const tail = hex(this.#random.uint32(), 8) + hex(this.#random.uint32() & 0xffff, 4);
     return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(this.#counter, 3)}-${variant}-${tail}`;
   }
+}
+
+const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** The time in a UUIDv7, ms since the epoch; undefined for any other text, and for upper case. */
+export function uuidTimeMs(text: string): number | undefined {
+  const [, high, low] = UUID_V7.exec(text) ?? [];
+  return high === undefined || low === undefined ? undefined : Number.parseInt(high + low, 16);
 }

@@ -1,0 +1,120 @@
+/** Three coordinators and a worker, each on a host of the lab; traffic between coordinators goes through relays. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { Random } from '../../base/random.ts';
+import { until } from '../until.ts';
+import { Lab } from './lab.ts';
+import { Relay } from './relay.ts';
+
+const COORDINATORS = ['c1', 'c2', 'c3'];
+const PEER_PORT = 7400;
+const HTTP_PORT = 8080;
+const METRICS_PORT = 9090;
+const FIRST_RELAY_PORT = 17_400;
+const START_TIMEOUT_MS = 60_000;
+
+export class LabCluster {
+  readonly lab: Lab;
+  readonly relays: Relay[] = [];
+  readonly #dir: string;
+  readonly #pluginDir: string;
+  readonly #processes: ChildProcess[] = [];
+
+  private constructor(lab: Lab, dir: string, pluginDir: string) {
+    this.lab = lab;
+    this.#dir = dir;
+    this.#pluginDir = pluginDir;
+  }
+
+  static async start(tag: string, pluginDir: string): Promise<LabCluster> {
+    const lab = new Lab(tag, [...COORDINATORS, 'w1']);
+    const cluster = new LabCluster(lab, await mkdtemp(join(tmpdir(), 'distric-lab-')), pluginDir);
+    try {
+      await cluster.#start();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get servers(): string[] {
+    return COORDINATORS.map((name) => `http://${this.lab.host(name).address}:${String(HTTP_PORT)}`);
+  }
+
+  get coordinators(): readonly string[] {
+    return COORDINATORS;
+  }
+
+  log(name: string): Promise<string> {
+    return readFile(join(this.#dir, `${name}.log`), 'utf8');
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#processes) child.kill('SIGTERM');
+    await Promise.all(this.#processes.map((child) => ended(child)));
+    for (const relay of this.relays) await relay.close();
+    this.lab.destroy();
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  async #start(): Promise<void> {
+    for (const from of COORDINATORS) await this.#startNode(from, 'coordinator');
+    await this.#startNode('w1', 'worker');
+    await Promise.all([...COORDINATORS, 'w1'].map((name) => this.#ready(name)));
+  }
+
+  /** Where `from` finds coordinator `to`: behind a relay, unless it is itself or a worker. */
+  async #addressOf(from: string, to: string): Promise<string> {
+    const target = { host: this.lab.host(to).address, port: PEER_PORT };
+    if (from === to || from === 'w1') return `${target.host}:${String(target.port)}`;
+    const listen = { host: this.lab.observerAddress, port: FIRST_RELAY_PORT + this.relays.length };
+    this.relays.push(await Relay.start({ listen, target, random: Random.stream(listen.port, 'relay') }));
+    return `${listen.host}:${String(listen.port)}`;
+  }
+
+  async #startNode(name: string, role: string): Promise<void> {
+    const { address: host } = this.lab.host(name);
+    const coordinators: { id: string; address: string }[] = [];
+    for (const id of COORDINATORS) coordinators.push({ id, address: await this.#addressOf(name, id) });
+    const config = {
+      nodeId: name,
+      role,
+      dataDir: join(this.#dir, name),
+      coordinators,
+      insecureAllowPublicListen: true,
+      metrics: { host, port: METRICS_PORT },
+      ...(role === 'worker'
+        ? { worker: { concurrency: 8, pluginProcesses: 1, pluginDirs: [this.#pluginDir] } }
+        : { peer: { host, port: PEER_PORT }, http: { host, port: HTTP_PORT } }),
+    };
+    const file = join(this.#dir, `${name}.yaml`);
+    await writeFile(file, stringify(config));
+    const output = openSync(join(this.#dir, `${name}.log`), 'a');
+    const command = this.lab.commandOn(name, process.execPath, ['node/main.ts', '--config', file]);
+    this.#processes.push(spawn(command.file, command.args, { stdio: ['ignore', output, output] }));
+  }
+
+  async #ready(name: string): Promise<void> {
+    const url = `http://${this.lab.host(name).address}:${String(METRICS_PORT)}/health/ready`;
+    await until(`${name} is ready`, START_TIMEOUT_MS, async () => {
+      const response = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
+      return response?.status === 200 ? true : undefined;
+    });
+  }
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    child.once('exit', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

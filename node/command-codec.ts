@@ -1,0 +1,43 @@
+/** Administrative commands as entries of the log, with the actor they are made for. */
+import type { Actor } from '../api/access.ts';
+import type { Host } from '../base/host.ts';
+import {
+  CancelInstance,
+  COMMAND,
+  CreateKey,
+  DeleteDocument,
+  PutDocument,
+  RevokeKey,
+  RotateKey,
+} from './core/state/commands.ts';
+import { encode } from './core/tlv/struct.ts';
+import type { Command } from './requests.ts';
+
+export function encodeCommand(host: Host, command: Command, actor: Actor): { kind: number; bytes: Uint8Array } {
+  switch (command.kind) {
+    case 'putRule': {
+      const body = { mode: command.mode, document: JSON.stringify(command.rule), actor };
+      return { kind: COMMAND.putRule, bytes: encode(host, PutDocument, body) };
+    }
+    case 'putWorkflow': {
+      const body = { mode: command.mode, document: JSON.stringify(command.workflow), actor };
+      return { kind: COMMAND.putWorkflow, bytes: encode(host, PutDocument, body) };
+    }
+    case 'deleteRule':
+      return { kind: COMMAND.deleteRule, bytes: encode(host, DeleteDocument, { id: command.id, actor }) };
+    case 'deleteWorkflow':
+      return { kind: COMMAND.deleteWorkflow, bytes: encode(host, DeleteDocument, { id: command.id, actor }) };
+    case 'cancelInstance':
+      return { kind: COMMAND.cancelInstance, bytes: encode(host, CancelInstance, { id: command.id, actor }) };
+    case 'createKey': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, CreateKey, { ...body, actor }) };
+    }
+    case 'revokeKey':
+      return { kind: COMMAND.revokeKey, bytes: encode(host, RevokeKey, { id: command.id, actor }) };
+    case 'rotateKey': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Lets nodes join: a good token and a certificate request get a certificate. Stateless: the token is signed, and only
+ * how often it was taken is held in memory, per coordinator and until it expires.
+ */
+import { createPrivateKey } from 'node:crypto';
+import type { Identity } from '../../../api/identity.ts';
+import { DistricError } from '../../../base/errors.ts';
+import { Authority, DAY_MS, readRequest, validFor } from '../../../pki/authority.ts';
+import { certificateHash, readCertificates } from '../../../pki/pem.ts';
+import { verifyJoinToken, type JoinGrant } from '../../../pki/join-token.ts';
+import type { TlsLog } from './credential-watch.ts';
+
+export interface JoinDeskOptions {
+  clusterName: string;
+  coordinatorIds: ReadonlySet<string>;
+  secret: Uint8Array;
+  /** PEM, of an authority in the bundle; like the bundle another one after a rotation. */
+  authorityKey: () => string;
+  /** The trusted authorities as they are now, PEM. */
+  bundle: () => string;
+  certificateDays: number;
+  log: TlsLog;
+}
+
+export interface JoinAnswer {
+  certificate: string;
+  authorities: string;
+}
+
+/** Tokens whose uses are counted at once; over it the ones that expire first are forgotten. */
+const TOKENS_MAX = 10_000;
+
+export class JoinDesk {
+  readonly #options: JoinDeskOptions;
+  readonly #uses = new Map<string, { count: number; expiresMs: number }>();
+
+  constructor(options: JoinDeskOptions) {
+    this.#options = options;
+  }
+
+  /** Public: what a node that wants to join checks against the hash in its token. */
+  authorities(): string {
+    return this.#options.bundle();
+  }
+
+  /**
+   * Throws UNAUTHENTICATED for a bad token, FORBIDDEN for what it does not grant, INVALID_REQUEST for a bad request,
+   * INVALID_DOCUMENT when this coordinator's authority is no longer trusted.
+   */
+  async admit(token: string, request: string, nowMs: number): Promise<JoinAnswer> {
+    const { secret, log, certificateDays } = this.#options;
+    const grant = verifyJoinToken(secret, token, nowMs);
+    const wanted = await readRequest(request);
+    const { identity } = wanted;
+    this.#check(grant, identity);
+    // Names are what HTTPS clients know a server by; a worker serves none.
+    const { dnsNames, ipAddresses } = grant.role === 'coordinator' ? wanted : { dnsNames: [], ipAddresses: [] };
+    const authority = await this.#authority();
+    this.#count(grant, nowMs);
+    const validity = validFor(certificateDays * DAY_MS, nowMs);
+    const certificate = await authority.issueFor(request, { identity, dnsNames, ipAddresses, validity });
+    log.info({ role: identity.role, name: identity.name, grant: grant.nonce }, 'a node joined by a token');
+    return { certificate, authorities: this.#options.bundle() };
+  }
+
+  #check(grant: JoinGrant, { clusterName, role, name }: Identity): void {
+    if (clusterName !== this.#options.clusterName) throw forbidden(`this is the cluster ${this.#options.clusterName}`);
+    if (role !== grant.role) throw forbidden(`the token is for the role ${grant.role}, not ${role}`);
+    if (grant.name !== undefined && name !== grant.name)
+      throw forbidden(`the token lets ${grant.name} join, not ${name}`);
+    const isCoordinatorId = this.#options.coordinatorIds.has(name);
+    if (role === 'coordinator' && !isCoordinatorId) throw forbidden(`${name} is not in the list of coordinators`);
+    if (role === 'worker' && isCoordinatorId) throw forbidden(`${name} is the id of a coordinator`);
+  }
+
+  #count({ nonce, uses, expiresMs }: JoinGrant, nowMs: number): void {
+    const used = this.#uses.get(nonce)?.count ?? 0;
+    if (used >= uses)
+      throw forbidden(`the token was used ${uses} times at this coordinator, which is all it is good for`);
+    if (used === 0) this.#makeRoom(nowMs);
+    this.#uses.set(nonce, { count: used + 1, expiresMs });
+  }
+
+  #makeRoom(nowMs: number): void {
+    if (this.#uses.size < TOKENS_MAX) return;
+    for (const [nonce, { expiresMs }] of this.#uses) if (expiresMs <= nowMs) this.#uses.delete(nonce);
+    if (this.#uses.size < TOKENS_MAX) return;
+    const [first] = [...this.#uses].sort(([, a], [, b]) => a.expiresMs - b.expiresMs);
+    if (first !== undefined) this.#uses.delete(first[0]);
+  }
+
+  /** Found anew each time: the bundle changes while an authority is rotated. */
+  async #authority(): Promise<Authority> {
+    const key = this.#options.authorityKey();
+    return Authority.open({ certificate: authorityOf(this.#options.bundle(), key), key });
+  }
+}
+
+/** The certificate in the bundle that the key belongs to. Throws INVALID_DOCUMENT. */
+function authorityOf(bundle: string, key: string): string {
+  const privateKey = createPrivateKey(key);
+  const own = readCertificates(bundle, 'the bundle of authorities').find((one) => one.checkPrivateKey(privateKey));
+  if (own !== undefined) return own.toString();
+  throw new DistricError('INVALID_DOCUMENT', 'tls.caKeyFile is the key of no authority in tls.caFile');
+}
+
+function forbidden(reason: string): DistricError {
+  return new DistricError('FORBIDDEN', reason);
+}
+
+/** Throws INVALID_REQUEST when none of the certificates is the one that the token pins. */
+export function pinnedAuthority(bundle: string, hash: string): string {
+  const pinned = readCertificates(bundle, 'the answer').find((one) => certificateHash(one) === hash);
+  if (pinned !== undefined) return pinned.toString();
+  throw new DistricError('INVALID_REQUEST', `no authority there has the hash sha256:${hash} of the token`);
+}

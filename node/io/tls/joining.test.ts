@@ -1,0 +1,194 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Identity } from '../../../api/identity.ts';
+import { tlsFiles, type TlsFiles } from '../../../api/tls.ts';
+import { DistricError } from '../../../base/errors.ts';
+import { createRequest, DAY_MS, validFor } from '../../../pki/authority.ts';
+import { readJoinSecret } from '../../../pki/join-token.ts';
+import { certificateHash } from '../../../pki/pem.ts';
+import { PkiDirectory } from '../../../pki/pki-directory.ts';
+import { readCredentials } from './credential-files.ts';
+import { JoinDesk, type JoinDeskOptions } from './join-desk.ts';
+import { joinCluster } from './joining.ts';
+
+const HOUR_MS = 3_600_000;
+const w1: Identity = { clusterName: 'prod', role: 'worker', name: 'w1' };
+
+let root: string;
+let pki: PkiDirectory;
+let files: TlsFiles;
+const servers: Server[] = [];
+const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), 'distric-join-'));
+  pki = await PkiDirectory.create(join(root, 'pki'), 'prod', validFor(100 * DAY_MS, Date.now()));
+  const tls = { certificateFile: '', keyFile: '', caFile: '' };
+  files = tlsFiles({ dataDir: join(root, 'data'), tls } as Parameters<typeof tlsFiles>[0]);
+});
+
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.close();
+    server.closeAllConnections();
+  }
+  rmSync(root, { recursive: true });
+});
+
+function desk(change: Partial<JoinDeskOptions> = {}): JoinDesk {
+  return new JoinDesk({
+    clusterName: 'prod',
+    coordinatorIds: new Set(['c1', 'c2']),
+    secret: readJoinSecret(readFileSync(pki.joinSecretFile, 'utf8')),
+    authorityKey: () => readFileSync(pki.caKeyFile, 'utf8'),
+    bundle: () => readFileSync(pki.caFile, 'utf8'),
+    certificateDays: 7,
+    log,
+    ...change,
+  });
+}
+
+function token(grant: Partial<Parameters<PkiDirectory['joinToken']>[0]> = {}): string {
+  return pki.joinToken({ role: 'worker', expiresMs: Date.now() + HOUR_MS, uses: 10, ...grant });
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request) text += String(chunk);
+  return text;
+}
+
+/** What a coordinator serves at /join, with the certificate of `role`; `asked` gets what it was told. */
+async function serve(
+  gate: JoinDesk,
+  asked: string[] = [],
+  role: 'coordinator' | 'worker' = 'coordinator',
+): Promise<string> {
+  const { folder } = await pki.issue({ role, name: 'c1', validity: validFor(DAY_MS, Date.now()) });
+  const options = { cert: readFileSync(join(folder, 'node.crt')), key: readFileSync(join(folder, 'node.key')) };
+  const server = createServer(options, (request, response) => {
+    const answer = async (): Promise<object> => {
+      const text = await bodyOf(request);
+      if (request.method === 'GET') return { authorities: gate.authorities() };
+      asked.push(text);
+      const { token: given, request: wanted } = JSON.parse(text) as { token: string; request: string };
+      return gate.admit(given, wanted, Date.now());
+    };
+    answer().then(
+      (value) => response.end(JSON.stringify(value)),
+      (error: unknown) => {
+        const { status, message } = error as DistricError;
+        response.writeHead(status).end(JSON.stringify({ detail: message }));
+      },
+    );
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function joining(address: string, given: string, identity = w1): Promise<void> {
+  return joinCluster({ token: given, address, identity, dnsNames: ['x.example'], ipAddresses: [], files, log });
+}
+
+describe('a node that joins', () => {
+  it('gets a certificate of its own for its token, and keeps it for itself', async () => {
+    await joining(await serve(desk()), token());
+    const { leaf } = readCredentials(files, w1);
+    expect(leaf.subjectAltName).toBe('URI:distric://prod/worker/w1');
+    expect((leaf.validToDate.getTime() - Date.now()) / DAY_MS).toBeCloseTo(7, 1);
+    for (const file of [files.certificateFile, files.keyFile, files.caFile])
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('keeps the names it asked for when it is a coordinator', async () => {
+    const c2: Identity = { clusterName: 'prod', role: 'coordinator', name: 'c2' };
+    await joining(await serve(desk()), token({ role: 'coordinator' }), c2);
+    expect(readCredentials(files, c2).leaf.checkHost('x.example')).toBe('x.example');
+  });
+
+  it('tells its token to nobody but a coordinator of the authority in it', async () => {
+    const asked: string[] = [];
+    const other = await PkiDirectory.create(join(root, 'other'), 'prod', validFor(DAY_MS, Date.now()));
+    const foreign = other.joinToken({ role: 'worker', expiresMs: Date.now() + HOUR_MS, uses: 1 });
+    await expect(joining(await serve(desk(), asked), foreign)).rejects.toThrow(/no authority there has the hash/);
+    // Public certificates are easily copied: this one shows those of the other cluster, and has no key of theirs.
+    const copied = desk({ bundle: () => readFileSync(other.caFile, 'utf8') });
+    await expect(joining(await serve(copied, asked), foreign)).rejects.toThrow(/can't join at .*: (unable|self)/);
+    const worker = await serve(desk(), asked, 'worker');
+    await expect(joining(worker, token())).rejects.toThrow(/no coordinator of the cluster "prod"/);
+    expect(asked).toEqual([]);
+    await expect(joining('127.0.0.1:1', token())).rejects.toThrow(/ECONNREFUSED/);
+    await expect(joining('127.0.0.1:1', 'no token')).rejects.toThrow(/no join token/);
+  });
+
+  it('is told why it may not', async () => {
+    const address = await serve(desk());
+    await expect(joining(address, token({ role: 'coordinator' }))).rejects.toThrow(
+      /for the role coordinator, not worker/,
+    );
+    expect(() => statSync(files.certificateFile)).toThrow(/ENOENT/);
+  });
+});
+
+describe('JoinDesk', () => {
+  async function codeOf(gate: JoinDesk, given: string, identity: Identity = w1): Promise<string> {
+    const { request } = await createRequest(identity, [], []);
+    try {
+      await gate.admit(given, request, Date.now());
+      return 'admitted';
+    } catch (error) {
+      return error instanceof DistricError ? `${error.code} ${error.message}` : String(error);
+    }
+  }
+
+  it.each([
+    [
+      'another role',
+      { role: 'coordinator' as const },
+      w1,
+      'FORBIDDEN the token is for the role coordinator, not worker',
+    ],
+    ['another name', { name: 'w2' }, w1, 'FORBIDDEN the token lets w2 join'],
+    ['another cluster', {}, { ...w1, clusterName: 'test' }, 'FORBIDDEN this is the cluster prod'],
+    ['a coordinator id for a worker', {}, { ...w1, name: 'c1' }, 'FORBIDDEN c1 is the id of a coordinator'],
+    [
+      'a coordinator nobody knows',
+      { role: 'coordinator' as const },
+      { ...w1, role: 'coordinator' as const, name: 'c9' },
+      'FORBIDDEN c9 is not in the list',
+    ],
+    ['an admin', {}, { ...w1, role: 'operator' as const }, 'FORBIDDEN the token is for the role worker, not operator'],
+    ['an expired token', { expiresMs: 1 }, w1, 'UNAUTHENTICATED the join token expired'],
+  ])('refuses %s', async (_, grant, identity, words) => {
+    expect(await codeOf(desk(), token(grant), identity)).toContain(words);
+  });
+
+  it('takes a token as often as it says', async () => {
+    const gate = desk();
+    const twice = token({ uses: 2 });
+    expect([await codeOf(gate, twice), await codeOf(gate, twice)]).toEqual(['admitted', 'admitted']);
+    expect(await codeOf(gate, twice)).toContain('FORBIDDEN the token was used 2 times');
+    expect(await codeOf(gate, token({ uses: 1 }))).toBe('admitted');
+  });
+
+  it('signs with its own authority in the middle of a rotation, and not once that is dropped', async () => {
+    const now = Date.now();
+    const key = readFileSync(pki.caKeyFile, 'utf8');
+    const before = desk({ authorityKey: () => key });
+    const following = desk();
+    const given = token();
+    expect(given).toContain(certificateHash(pki.signing));
+    await pki.rotate('trust', validFor(DAY_MS, now), validFor(DAY_MS, now));
+    expect(await codeOf(before, given)).toBe('admitted');
+    await pki.rotate('switch', validFor(DAY_MS, now), validFor(DAY_MS, now));
+    await pki.rotate('drop', validFor(DAY_MS, now), validFor(DAY_MS, now));
+    expect(await codeOf(before, given)).toContain('INVALID_DOCUMENT tls.caKeyFile is the key of no authority');
+    expect(await codeOf(following, token())).toBe('admitted');
+  });
+});

@@ -1,0 +1,128 @@
+/**
+ * The side of the node that joins.
+ *
+ * 1. It asks for the authorities without knowing whom it asks, and takes the one whose hash is in its token.
+ * 2. It connects anew, and the other end must show a coordinator's certificate of that authority.
+ * 3. Only then does it tell its token. Its key never leaves it.
+ */
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
+import { dirname } from 'node:path';
+import type { checkServerIdentity } from 'node:tls';
+import { type PeerCertificate } from 'node:tls';
+import { identityOf, type Identity } from '../../../api/identity.ts';
+import type { TlsFiles } from '../../../api/tls.ts';
+import { parseAddress } from '../../../base/address.ts';
+import { DistricError } from '../../../base/errors.ts';
+import { createRequest } from '../../../pki/authority.ts';
+import { authorityHashOf } from '../../../pki/join-token.ts';
+import type { TlsLog } from './credential-watch.ts';
+import { pinnedAuthority, type JoinAnswer } from './join-desk.ts';
+
+export interface JoinOptions {
+  token: string;
+  /** REST of a coordinator, `host:port`. */
+  address: string;
+  identity: Identity;
+  /** Names that HTTPS clients reach this node by; for coordinators. */
+  dnsNames: readonly string[];
+  ipAddresses: readonly string[];
+  files: TlsFiles;
+  log: TlsLog;
+}
+
+const ANSWER_MS_MAX = 10_000;
+const ANSWER_BYTES_MAX = 256 * 1024;
+
+/** Gets this node its certificate and writes it down. Throws DistricError, with what the coordinator said if it did. */
+export async function joinCluster(options: JoinOptions): Promise<void> {
+  const { token, address, identity, files, log } = options;
+  const hash = authorityHashOf(token);
+  const found = await ask<{ authorities: string }>(address, 'GET', '/api/v1/join/authorities', undefined, {
+    rejectUnauthorized: false,
+  });
+  const authority = pinnedAuthority(found.authorities, hash);
+  const { request, key } = await createRequest(identity, options.dnsNames, options.ipAddresses);
+  const answer = await ask<JoinAnswer>(address, 'POST', '/api/v1/join', JSON.stringify({ token, request }), {
+    ca: authority,
+    checkServerIdentity: (_host, certificate) => coordinatorFault(certificate, identity.clusterName),
+  });
+  keep(files.keyFile, key);
+  keep(files.caFile, answer.authorities);
+  // Last: without a certificate the node asks again at its next start.
+  keep(files.certificateFile, answer.certificate);
+  log.info({ address, certificateFile: files.certificateFile }, 'joined: this node has its certificate');
+}
+
+/** The host name counts for nothing: a coordinator of the cluster is one wherever it is reached. */
+function coordinatorFault(certificate: PeerCertificate, clusterName: string): Error | undefined {
+  const identity = identityOf((certificate as { subjectaltname?: string }).subjectaltname ?? '');
+  if (identity?.role === 'coordinator' && identity.clusterName === clusterName) return undefined;
+  return new Error(`the other end is no coordinator of the cluster "${clusterName}"`);
+}
+
+interface Trust {
+  rejectUnauthorized?: boolean;
+  ca?: string;
+  checkServerIdentity?: typeof checkServerIdentity;
+}
+
+function ask<T>(address: string, method: string, path: string, body: string | undefined, trust: Trust): Promise<T> {
+  const { host, port } = parseAddress(address);
+  const failed = (reason: string): DistricError =>
+    new DistricError('INVALID_REQUEST', `can't join at ${address}: ${reason}`);
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      {
+        host,
+        port,
+        method,
+        path,
+        agent: false,
+        minVersion: 'TLSv1.3',
+        headers: body === undefined ? {} : { 'content-type': 'application/json' },
+        signal: AbortSignal.timeout(ANSWER_MS_MAX),
+        ...trust,
+      },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          text += chunk;
+          if (text.length > ANSWER_BYTES_MAX) request.destroy(failed('the answer is too long'));
+        });
+        response.on('end', () => {
+          const { status, value } = { status: response.statusCode ?? 0, value: parsed(text) };
+          if (status === 200 && value !== undefined) resolve(value as T);
+          else reject(failed(detailOf(value) ?? `it answered ${status}`));
+        });
+      },
+    );
+    request.on('error', (error) => {
+      reject(error instanceof DistricError ? error : failed(error.message));
+    });
+    request.end(body);
+  });
+}
+
+function parsed(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function detailOf(problem: object | undefined): string | undefined {
+  return problem !== undefined && 'detail' in problem ? String(problem.detail) : undefined;
+}
+
+/** Whole or not at all, and for this user alone. */
+function keep(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${String(process.pid)}.tmp`;
+  writeFileSync(draft, text, { mode: 0o600, flush: true });
+  chmodSync(draft, 0o600);
+  renameSync(draft, file);
+}
