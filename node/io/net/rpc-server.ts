@@ -111,11 +111,17 @@ export class RpcServer<S> {
     for (const caller of this.#shared.callers) caller.tell(message);
   }
 
+  /** Lets go of callers that are here so long: each has to show anew who it is. What they asked is answered first. */
+  endOlderThan(ageMsMax: number): void {
+    const sinceMs = performance.now() - ageMsMax;
+    for (const caller of this.#shared.callers) if (caller.sinceMs < sinceMs) caller.leave('too_old');
+  }
+
   /** Takes no new callers and calls; resolves when all that is held is answered, or after `drainMsMax`. */
   async drain(): Promise<void> {
     const shared = this.#shared;
     shared.draining = true;
-    for (const caller of shared.callers) caller.leave();
+    for (const caller of shared.callers) caller.leave('shutting_down');
     if (shared.callers.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, shared.limits.drainMsMax);
@@ -128,13 +134,15 @@ export class RpcServer<S> {
 }
 
 class Caller<S> implements ConnectionOwner {
+  readonly sinceMs = performance.now();
   readonly #shared: Shared<S>;
   readonly #connection: Connection;
   readonly #session: S;
   readonly #held: HeldCalls;
   /** Calls that wait until their caller reads what it was answered; undefined while it does. */
   #deferred: IncomingCall[] | undefined;
-  #leaving = false;
+  /** Why no more calls are wanted of it. */
+  #leaving: string | undefined;
   #gone = false;
 
   constructor(shared: Shared<S>, connection: Connection, session: S) {
@@ -145,9 +153,10 @@ class Caller<S> implements ConnectionOwner {
   }
 
   /** Says that no more calls are wanted; the connection ends with the last answer. */
-  leave(): void {
-    this.#leaving = true;
-    this.#connection.send({ kind: 'GOAWAY', body: { reason: 'shutting_down' } });
+  leave(reason: string): void {
+    if (this.#leaving !== undefined) return;
+    this.#leaving = reason;
+    this.#connection.send({ kind: 'GOAWAY', body: { reason } });
     this.#endIfIdle();
   }
 
@@ -193,7 +202,7 @@ class Caller<S> implements ConnectionOwner {
   #dispatch(call: IncomingCall): void {
     const { limits, desk } = this.#shared;
     if (this.#gone) call.done({ error: GONE });
-    else if (this.#leaving) call.done({ error: new DistricError('SHUTTING_DOWN', 'this node is shutting down') });
+    else if (this.#leaving !== undefined) call.done({ error: LEAVING });
     else if (this.#shared.heldBytes > limits.heldBytesMax) {
       call.done({ error: new DistricError('QUEUE_FULL', 'this node holds as many calls as it takes') });
     } else desk.call(this.#session, call);
@@ -257,9 +266,10 @@ class Caller<S> implements ConnectionOwner {
   }
 
   #endIfIdle(): void {
-    if (this.#leaving && this.#held.calls === 0) this.#connection.end('shutting_down');
+    if (this.#leaving !== undefined && this.#held.calls === 0) this.#connection.end(this.#leaving);
   }
 }
 
+const LEAVING = new DistricError('SHUTTING_DOWN', 'this connection ends: make a new one');
 const GONE = new DistricError('SHUTTING_DOWN', 'the caller has gone');
 const TOO_LARGE = new DistricError('PAYLOAD_TOO_LARGE', 'the answer is over the frame limit: ask for less at once');
