@@ -23,7 +23,8 @@ export interface IncomingCall {
 
 /** Who answers. `S` is what it knows of a caller. */
 export interface CallDesk<S> {
-  open(hello: HelloBody, identity: Identity | undefined): { session: S } | { error: DistricError };
+  /** `address` is where the caller comes from, `host:port`. */
+  open(hello: HelloBody, identity: Identity | undefined, address: string): { session: S } | { error: DistricError };
   call(session: S, call: IncomingCall): void;
   closed(session: S): void;
 }
@@ -87,11 +88,13 @@ export class RpcServer<S> {
       ? { error: new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one') }
       : callers.size >= limits.callersMax
         ? { error: new DistricError('QUEUE_FULL', 'this node has as many clients as it takes') }
-        : desk.open(hello, connection.identity);
+        : desk.open(hello, connection.identity, connection.address);
     if ('error' in opened) {
       const { code, message } = opened.error;
       metrics.tcpError('refused');
-      log.warn({ address: connection.address, code, reason: message, nodeId: hello.nodeId }, 'client refused');
+      // The first refusals of a flood are news, the others would fill the log.
+      const level = code === 'RATE_LIMITED' ? 'debug' : 'warn';
+      log[level]({ address: connection.address, code, reason: message, nodeId: hello.nodeId }, 'client refused');
       const envelope = { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId: 0 };
       connection.send({ kind: 'RPC_ERROR', body: errorBody(opened.error) }, envelope);
       connection.goAway(code);
