@@ -19,6 +19,19 @@ import type { Random } from '../../../base/random.ts';
 import type { Body, Message } from '../tlv/messages.ts';
 import { decodeEntry, encodeEntry, type Entry, NOOP_KIND } from './entry.ts';
 import { RaftLog } from './log.ts';
+import {
+  decodeMembership,
+  encodeMembership,
+  isJoint,
+  isVoter,
+  type Membership,
+  MEMBERSHIP_KIND,
+  MembershipHistory,
+  members,
+  quorum,
+  quorumValue,
+  settled,
+} from './membership.ts';
 import type { HardState, LogReader } from './log-reader.ts';
 import { type Envelope, Outbox, type SequencedWrite } from './outbox.ts';
 import { Progress } from './progress.ts';
@@ -28,8 +41,6 @@ export type RaftRole = 'follower' | 'candidate' | 'leader';
 
 export interface RaftConfig {
   nodeId: string;
-  /** Ids of all voters, this node among them. */
-  voters: readonly string[];
   electionMsMin: number;
   electionMsMax: number;
   heartbeatMs: number;
@@ -49,12 +60,18 @@ export interface RaftBoot {
   lastIndex: number;
   /** What the state machine has applied durably: known to be committed. */
   appliedIndex: number;
+  /** The membership as of the applied index; later ones are found in the log. */
+  membership: Membership;
+  /** Index of the entry that carried it, 0 for the one the cluster was born with. */
+  membershipIndex: number;
 }
 
 export class Raft {
   readonly #host: Host;
   readonly #config: RaftConfig;
-  readonly #peers: readonly string[];
+  /** All other members: voters, outgoing ones and learners. */
+  #peers: readonly string[] = [];
+  readonly #memberships: MembershipHistory;
   readonly #random: Random;
   readonly log: RaftLog;
 
@@ -76,16 +93,19 @@ export class Raft {
   #votes = new Set<string>();
   #progress = new Map<string, Progress>();
 
+  #transfer: { target: string; deadlineMs: number; sent: boolean } | undefined;
+
   readonly #reads = new ReadRounds();
   readonly #outbox = new Outbox();
 
   constructor(host: Host, config: RaftConfig, boot: RaftBoot, reader: LogReader, random: Random, nowMs: number) {
-    assert(config.voters.includes(config.nodeId), 'this node is a voter');
     this.#host = host;
     this.#config = config;
     this.#random = random;
-    this.#peers = config.voters.filter((id) => id !== config.nodeId);
     this.log = new RaftLog(host, reader, boot.firstIndex, boot.lastIndex);
+    this.#memberships = new MembershipHistory(boot.membershipIndex, boot.membership);
+    for (let index = boot.appliedIndex + 1; index <= boot.lastIndex; index++) this.#learnMembership(this.log.entry(index));
+    this.#membershipChanged();
     this.#term = boot.hardState.term;
     this.#votedFor = boot.hardState.votedFor;
     assert(boot.appliedIndex <= boot.lastIndex, 'the log on disk reaches what was applied');
@@ -93,7 +113,7 @@ export class Raft {
     this.#nowMs = nowMs;
     this.#resetElectionTimer();
     // A lone voter has nobody to wait for.
-    if (this.#peers.length === 0) this.#electionDeadlineMs = nowMs;
+    if (this.#quorum(() => false)) this.#electionDeadlineMs = nowMs;
   }
 
   get term(): number {
@@ -104,8 +124,9 @@ export class Raft {
     return { term: this.#term, votedFor: this.#votedFor };
   }
 
-  get voters(): readonly string[] {
-    return this.#config.voters;
+  /** The newest membership in the log, committed or not: the one this node acts on. */
+  get membership(): Membership {
+    return this.#memberships.current;
   }
 
   /** Leader: how far `peer` is known to have the log; undefined for a peer of a non-leader. */
@@ -138,6 +159,7 @@ export class Raft {
     if (this.role === 'leader') {
       if (!this.#hearsQuorum()) this.#becomeFollower(this.#term, undefined);
       else if (nowMs >= this.#heartbeatDueMs) this.#sendHeartbeats();
+      this.#continueTransfer();
     } else if (nowMs >= this.#electionDeadlineMs) {
       this.#startPreVote();
     }
@@ -145,7 +167,6 @@ export class Raft {
 
   receive(from: string, message: Message, nowMs: number): void {
     this.#nowMs = nowMs;
-    if (!this.#config.voters.includes(from)) return;
     switch (message.kind) {
       case 'PRE_VOTE':
         this.#onPreVote(from, message.body);
@@ -164,6 +185,9 @@ export class Raft {
         break;
       case 'APPEND_ENTRIES_RESPONSE':
         this.#onAppendEntriesResponse(from, message.body);
+        break;
+      case 'TIMEOUT_NOW':
+        this.#onTimeoutNow(message.body);
         break;
       default:
         assert(false, `${message.kind} is not for the Raft core`);
@@ -239,8 +263,13 @@ export class Raft {
     this.#electionDeadlineMs = this.#nowMs + this.#random.integer(electionMsMin, electionMsMax);
   }
 
-  #quorum(count: number): boolean {
-    return count * 2 > this.#config.voters.length;
+  /** Whether this node together with the others for which `holds` is true decides. */
+  #quorum(holds: (id: string) => boolean): boolean {
+    return quorum(this.membership, (id) => id === this.#config.nodeId || holds(id));
+  }
+
+  get #votedIn(): boolean {
+    return this.#quorum((id) => this.#votes.has(id));
   }
 
   #becomeFollower(term: number, leaderId: string | undefined): void {
@@ -258,38 +287,42 @@ export class Raft {
     this.role = 'follower';
     this.leaderId = leaderId;
     this.#preVoting = false;
+    this.#transfer = undefined;
     this.#votes.clear();
     this.#progress.clear();
   }
 
   #startPreVote(): void {
     this.#resetElectionTimer();
+    if (!isVoter(this.membership, this.#config.nodeId)) return;
     this.leaderId = undefined;
     this.role = 'candidate';
     this.#preVoting = true;
-    this.#votes = new Set([this.#config.nodeId]);
-    if (this.#quorum(this.#votes.size)) {
-      this.#startElection();
+    this.#votes.clear();
+    if (this.#votedIn) {
+      this.#startElection(false);
       return;
     }
     this.#broadcast({ kind: 'PRE_VOTE', body: this.#voteRequest(this.#term + 1) });
   }
 
-  #startElection(): void {
+  /** `transfer`: the leader itself asked for it, so that nobody need wait until it has been silent. */
+  #startElection(transfer: boolean): void {
     this.#resetElectionTimer();
     this.#term++;
     this.#votedFor = this.#config.nodeId;
     this.#outbox.hardStateChanged();
     this.#preVoting = false;
     this.role = 'candidate';
-    this.#votes = new Set([this.#config.nodeId]);
-    if (this.#quorum(this.#votes.size)) {
+    this.#votes.clear();
+    if (this.#votedIn) {
       this.#becomeLeader();
       return;
     }
     // The own vote must be on disk before anybody else's can make a majority with it.
     for (const to of this.#peers) {
-      this.#outbox.hold(to, { kind: 'REQUEST_VOTE', body: this.#voteRequest(this.#term) });
+      const body = { ...this.#voteRequest(this.#term), ...(transfer ? { transfer } : {}) };
+      this.#outbox.hold(to, { kind: 'REQUEST_VOTE', body });
     }
   }
 
@@ -324,12 +357,12 @@ export class Raft {
     }
     if (!this.#preVoting || answer.term !== this.#term + 1) return;
     this.#votes.add(from);
-    if (this.#quorum(this.#votes.size)) this.#startElection();
+    if (this.#votedIn) this.#startElection(false);
   }
 
   #onRequestVote(from: string, request: Body<'REQUEST_VOTE'>): void {
     if (request.term > this.#term) {
-      if (this.#hearsLeader()) return;
+      if (this.#hearsLeader() && request.transfer !== true) return;
       this.#becomeFollower(request.term, undefined);
     }
     const granted =
@@ -354,7 +387,7 @@ export class Raft {
     }
     if (this.role !== 'candidate' || this.#preVoting || answer.term !== this.#term || !answer.granted) return;
     this.#votes.add(from);
-    if (this.#quorum(this.#votes.size)) this.#becomeLeader();
+    if (this.#votedIn) this.#becomeLeader();
   }
 
   #becomeLeader(): void {
@@ -386,9 +419,7 @@ export class Raft {
 
   /** CheckQuorum: a leader that a majority has not answered lately may have been replaced already. */
   #hearsQuorum(): boolean {
-    let active = 1;
-    for (const peer of this.#peers) if (this.peerActive(peer)) active++;
-    return this.#quorum(active);
+    return this.#quorum((id) => this.peerActive(id));
   }
 
   // ---- replication -----------------------------------------------------------------------------------------------
@@ -396,6 +427,9 @@ export class Raft {
   #append(entry: Entry): void {
     this.log.append(entry);
     this.#outbox.append(entry);
+    if (entry.kind !== MEMBERSHIP_KIND) return;
+    this.#learnMembership(entry);
+    this.#membershipChanged();
   }
 
   #broadcast(message: Message): void {
@@ -474,7 +508,7 @@ export class Raft {
     this.#mergeEntries(entries);
     const matchIndex = prevLogIndex + entries.length;
     const commitIndex = Math.min(request.leaderCommit, matchIndex);
-    if (commitIndex > this.commitIndex) this.commitIndex = commitIndex;
+    if (commitIndex > this.commitIndex) this.#setCommit(commitIndex);
     this.#outbox.hold(from, this.#appendResponse(request, true, matchIndex));
   }
 
@@ -499,6 +533,8 @@ export class Raft {
       if (term !== undefined) {
         this.log.truncateFrom(entry.index);
         this.#outbox.truncateFrom(entry.index);
+        this.#memberships.truncateFrom(entry.index);
+        this.#membershipChanged();
       }
       this.#append(entry);
     }
@@ -554,6 +590,7 @@ export class Raft {
     const advanced = answer.matchIndex > progress.matchIndex;
     progress.acknowledged(answer.matchIndex, this.#nowMs);
     if (advanced) this.#advanceCommit();
+    this.#continueTransfer();
   }
 
   #onRefusal(progress: Progress, answer: Body<'APPEND_ENTRIES_RESPONSE'>): void {
@@ -570,16 +607,97 @@ export class Raft {
   }
 
   #advanceCommit(): void {
-    const matches = [this.log.durableIndex];
-    for (const progress of this.#progress.values()) matches.push(progress.matchIndex);
-    matches.sort((a, b) => b - a);
-    const majority = matches[Math.floor(matches.length / 2)] ?? 0;
-    if (majority <= this.commitIndex) return;
-    if (this.log.termAt(majority) !== this.#term) return;
-    this.commitIndex = majority;
+    const reached = quorumValue(this.membership, (id) => this.matchIndexOf(id) ?? 0);
+    if (reached <= this.commitIndex) return;
+    if (this.log.termAt(reached) !== this.#term) return;
+    this.#setCommit(reached);
+    this.#followMembership();
+  }
+
+  #setCommit(index: number): void {
+    this.commitIndex = index;
+    this.#memberships.committed(index);
   }
 
   #confirmReads(): void {
-    this.#reads.confirm([...this.#progress.values()].map(({ readRound }) => readRound));
+    const roundOf = (id: string): number => this.#progress.get(id)?.readRound ?? 0;
+    this.#reads.confirm(
+      quorumValue(this.membership, (id) => (id === this.#config.nodeId ? this.#reads.round : roundOf(id))),
+    );
+  }
+
+  // ---- membership (dissertation §4) and transfer of leadership (§3.10) ----------------------------------------------
+
+  /** Why the members cannot be changed now; undefined: `proposeMembership` may be called. Leader only. */
+  membershipBusy(): string | undefined {
+    assert(this.role === 'leader', 'only a leader changes the members');
+    // Ongaro's correction of 2015: before an entry of its own term commits, a leader may know of a change that is not.
+    if (this.log.termAt(this.commitIndex) !== this.#term) return 'the leader has committed nothing in its term yet';
+    if (this.#memberships.index > this.commitIndex) return 'another change of the members is not committed yet';
+    if (isJoint(this.membership)) return 'another change of the members is under way';
+    return undefined;
+  }
+
+  /** Leader only, when not `membershipBusy`. A joint membership is settled by itself once it is committed. */
+  proposeMembership(membership: Membership, timeMs: number, wallMs: number): number {
+    assert(this.membershipBusy() === undefined, 'one change of the members at a time');
+    return this.propose(MEMBERSHIP_KIND, encodeMembership(this.#host, membership), timeMs, wallMs);
+  }
+
+  /** Leader: the next step of a change once the last one is committed. */
+  #followMembership(): void {
+    if (this.#memberships.index > this.commitIndex) return;
+    if (isJoint(this.membership)) {
+      const { timeMs, wallMs } = this.log.entry(this.log.lastIndex);
+      this.propose(MEMBERSHIP_KIND, encodeMembership(this.#host, settled(this.membership)), timeMs, wallMs);
+    } else if (!isVoter(this.membership, this.#config.nodeId)) {
+      // Removed: the others elect one of their own (§4.2.2).
+      this.#becomeFollower(this.#term, undefined);
+    }
+  }
+
+  #learnMembership(entry: Entry): void {
+    if (entry.kind !== MEMBERSHIP_KIND) return;
+    this.#memberships.append(entry.index, decodeMembership(this.#host, entry.payload));
+  }
+
+  #membershipChanged(): void {
+    this.#peers = members(this.membership).filter((id) => id !== this.#config.nodeId);
+    if (this.role !== 'leader') return;
+    for (const id of this.#progress.keys()) if (!this.#peers.includes(id)) this.#progress.delete(id);
+    for (const id of this.#peers) {
+      if (!this.#progress.has(id)) this.#progress.set(id, new Progress(this.log.lastIndex + 1, this.#nowMs));
+    }
+  }
+
+  /** Leader: `id` is being handed the leadership; no proposals until that is done or given up. */
+  get transferTarget(): string | undefined {
+    return this.#transfer?.target;
+  }
+
+  /** Leader only. False when `target` is no other voter or is not answering. */
+  transferTo(target: string): boolean {
+    assert(this.role === 'leader', 'only a leader hands its leadership on');
+    if (!this.membership.voters.includes(target) || !this.peerActive(target)) return false;
+    this.#transfer = { target, deadlineMs: this.#nowMs + this.#config.electionMsMax, sent: false };
+    this.#continueTransfer();
+    return true;
+  }
+
+  #continueTransfer(): void {
+    if (this.#transfer === undefined) return;
+    if (this.#nowMs >= this.#transfer.deadlineMs) {
+      this.#transfer = undefined;
+      return;
+    }
+    const { target, sent } = this.#transfer;
+    if (sent || this.#progress.get(target)?.matchIndex !== this.log.lastIndex) return;
+    this.#transfer.sent = true;
+    this.#outbox.send(target, { kind: 'TIMEOUT_NOW', body: { term: this.#term } });
+  }
+
+  #onTimeoutNow({ term }: Body<'TIMEOUT_NOW'>): void {
+    if (term !== this.#term || this.role !== 'follower' || !isVoter(this.membership, this.#config.nodeId)) return;
+    this.#startElection(true);
   }
 }

@@ -23,8 +23,11 @@ export const KeepAlive = struct('KeepAlive', {});
 
 const VoteRequest = { term: u64(1), candidateId: text(2), lastLogIndex: u64(3), lastLogTerm: u64(4) };
 const VoteAnswer = { term: u64(1), granted: bool(2) };
-export const RequestVote = struct('RequestVote', VoteRequest);
+/** `transfer`: the leader asked for this election, nobody need wait until it has been silent (dissertation §3.10). */
+export const RequestVote = struct('RequestVote', { ...VoteRequest, transfer: optional(bool(5)) });
 export const RequestVoteResponse = struct('RequestVoteResponse', VoteAnswer);
+/** From a leader to the voter that is to follow it: campaign now. */
+export const TimeoutNow = struct('TimeoutNow', { term: u64(1) });
 /** `term` is the term the candidate would campaign for; nobody's term changes (Raft dissertation §9.6). */
 export const PreVote = struct('PreVote', VoteRequest);
 export const PreVoteResponse = struct('PreVoteResponse', VoteAnswer);
@@ -165,6 +168,7 @@ export const MESSAGES = {
   APPEND_ENTRIES_RESPONSE: control(0x1004, AppendEntriesResponse),
   PRE_VOTE: control(0x1006, PreVote),
   PRE_VOTE_RESPONSE: control(0x1007, PreVoteResponse),
+  TIMEOUT_NOW: control(0x1008, TimeoutNow),
   READ_INDEX: control(0x1009, ReadIndex),
   READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
   FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
