@@ -148,7 +148,8 @@ export class SimCoordinator implements Endpoint {
   #config() {
     const { plan } = this.#world;
     return {
-      raft: { nodeId: this.id, voters: this.#voters, ...plan.timing },
+      raft: { nodeId: this.id, ...plan.timing },
+      voters: this.#voters,
       clusterName: 'simulated',
       newClusterId: `made by ${this.id}`,
       coordinators: this.#voters.map((id) => ({ id, address: `${id}:1` })),

@@ -129,7 +129,11 @@ export class SimLogDisk implements LogReader {
     if (kept > 0) this.#counters.add('crash kept unflushed log writes');
   }
 
-  #apply({ hardState, truncateFrom, entries, cutBefore }: LogWrite): void {
+  #apply({ hardState, restart, truncateFrom, entries, cutBefore }: LogWrite): void {
+    if (restart === true) {
+      this.#entries = [];
+      this.#firstIndex = 0;
+    }
     if (hardState !== undefined) this.#hardState = hardState;
     if (truncateFrom !== undefined) this.#entries.length = Math.min(this.#entries.length, truncateFrom);
     for (const { index, bytes } of entries) {

@@ -57,11 +57,26 @@ export type MembershipChange =
   | { kind: 'addLearner'; id: string }
   /** Several at once, so that no even number of voters lasts. */
   | { kind: 'promote'; ids: readonly string[] }
-  | { kind: 'remove'; ids: readonly string[] };
+  | { kind: 'remove'; ids: readonly string[] }
+  /** A voter whose disk or machine is gone makes room for a learner, in one step. */
+  | { kind: 'replace'; out: string; in: string };
 
 /** The membership to propose, or in words why the change makes no sense. */
 export function changed(from: Membership, change: MembershipChange): Membership | { reason: string } {
   if (isJoint(from)) return { reason: 'another change of the members is under way' };
+  const to = target(from, change);
+  if ('reason' in to) return to;
+  // An even number decides no better than one fewer, and stands still when any two halves lose touch.
+  const isEven = isJoint(to) && to.voters.length % 2 === 0;
+  if (isEven) return { reason: `${String(to.voters.length)} voters: promote, remove or replace so that their number is odd` };
+  return to;
+}
+
+function target(from: Membership, change: MembershipChange): Membership | { reason: string } {
+  // Nobody may be counted twice.
+  if ('ids' in change && (change.ids.length === 0 || new Set(change.ids).size < change.ids.length)) {
+    return { reason: 'name each member to change, and each once' };
+  }
   switch (change.kind) {
     case 'addLearner':
       if (members(from).includes(change.id)) return { reason: `"${change.id}" is a member already` };
@@ -84,6 +99,14 @@ export function changed(from: Membership, change: MembershipChange): Membership 
       if (voters.length === 0) return { reason: 'a cluster keeps at least one voter' };
       return { voters, outgoing: voters.length === from.voters.length ? [] : from.voters, learners };
     }
+    case 'replace':
+      if (!from.voters.includes(change.out)) return { reason: `"${change.out}" is no voter` };
+      if (!from.learners.includes(change.in)) return { reason: `"${change.in}" is no learner` };
+      return {
+        voters: from.voters.map((id) => (id === change.out ? change.in : id)),
+        outgoing: from.voters,
+        learners: from.learners.filter((id) => id !== change.in),
+      };
   }
 }
 

@@ -31,6 +31,7 @@ export class Outbox {
   #messages: Envelope[] = [];
   #held: Envelope[] = [];
   #hardStateChanged = false;
+  #restarted = false;
   #newEntries: Entry[] = [];
   #truncatedFrom: number | undefined;
   #cutBefore: number | undefined;
@@ -58,6 +59,14 @@ export class Outbox {
   truncateFrom(from: number): void {
     this.#newEntries = this.#newEntries.filter(({ index }) => index < from);
     this.#truncatedFrom = Math.min(this.#truncatedFrom ?? Infinity, from);
+  }
+
+  /** The log begins anew with `anchor`: nothing written before matters. */
+  restart(anchor: Entry): void {
+    this.#restarted = true;
+    this.#newEntries = [anchor];
+    this.#truncatedFrom = undefined;
+    this.#cutBefore = undefined;
   }
 
   cutBefore(index: number): void {
@@ -97,6 +106,7 @@ export class Outbox {
     const write: SequencedWrite = {
       sequence: this.#sequence,
       ...(this.#hardStateChanged ? { hardState } : {}),
+      ...(this.#restarted ? { restart: true as const } : {}),
       ...(this.#truncatedFrom === undefined ? {} : { truncateFrom: this.#truncatedFrom }),
       entries: this.#newEntries.map(({ index, bytes }) => ({ index, bytes })),
       ...(this.#cutBefore === undefined ? {} : { cutBefore: this.#cutBefore }),
@@ -104,6 +114,7 @@ export class Outbox {
     const { sequence } = write;
     this.#unfinished.push({ sequence, lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0, held: [] });
     this.#hardStateChanged = false;
+    this.#restarted = false;
     this.#newEntries = [];
     this.#truncatedFrom = undefined;
     this.#cutBefore = undefined;

@@ -4,6 +4,7 @@ import type { Host } from '../../../base/host.ts';
 import { Random } from '../../../base/random.ts';
 import { decodeMessage, encodeMessage, type Message } from '../tlv/messages.ts';
 import type { HardState, LogReader } from './log-reader.ts';
+import { membershipOf } from './membership.ts';
 import type { SequencedWrite } from './outbox.ts';
 import { Raft } from './raft.ts';
 import type { ReadResult } from './read-rounds.ts';
@@ -36,7 +37,8 @@ export class TestDisk implements LogReader {
   }
 
   apply(write: SequencedWrite): void {
-    const { hardState, truncateFrom, cutBefore } = write;
+    const { hardState, restart, truncateFrom, cutBefore } = write;
+    if (restart === true) this.entries.clear();
     if (hardState !== undefined) this.hardState = hardState;
     for (const index of [...this.entries.keys()]) {
       if (truncateFrom !== undefined && index >= truncateFrom) this.entries.delete(index);
@@ -114,13 +116,14 @@ export class TestGroup {
         new TestNode(id, (nodeId, { disk, appliedIndex }) => {
           const config = {
             nodeId,
-            voters: ids,
             electionMsMin: ELECTION_MS_MIN,
             electionMsMax: ELECTION_MS_MAX,
             heartbeatMs: HEARTBEAT_MS,
+            snapshots: true,
           };
           const { hardState, firstIndex, lastIndex } = disk;
-          const boot = { hardState, firstIndex, lastIndex, appliedIndex };
+          const membership = membershipOf(ids);
+          const boot = { hardState, firstIndex, lastIndex, appliedIndex, membership, membershipIndex: 0 };
           return new Raft(host, config, boot, disk, Random.stream(seed, nodeId), this.nowMs);
         }),
       );

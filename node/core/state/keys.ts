@@ -9,6 +9,8 @@
  * o/INSTANCE/TASK    output of a completed task, as the plugin gave it (JSON)
  * r/ID  w/ID  v/ID/REVISION   rule, workflow, and the revisions of a workflow that instances are pinned to
  * k/ID  t/TYPE       worker, registered task type
+ * members            who decides (JSON), once that was changed
+ * anchor             of the snapshot this state was installed from: the log entry it ended with (this replica's own)
  * meta               applied index, hash, cluster time, counters (JSON)
  */
 const NUMBER_DIGITS = 16;
@@ -24,6 +26,8 @@ export function afterPrefix(prefix: string): string {
 }
 
 export const META_KEY = 'meta';
+export const MEMBERSHIP_KEY = 'members';
+export const ANCHOR_KEY = 'anchor';
 export const messageKey = (id: string): string => `m/${id}`;
 export const dedupKey = (scopedKey: string): string => `d/${scopedKey}`;
 export const dedupExpiryKey = (expiresMs: number, scopedKey: string): string => `x/${padded(expiresMs)}/${scopedKey}`;

@@ -14,6 +14,7 @@ import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
 import { type Entry, NOOP_KIND } from '../raft/entry.ts';
+import { decodeMembership, encodeMembership, type Membership, MEMBERSHIP_KIND } from '../raft/membership.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { decode, MalformedError } from '../tlv/struct.ts';
 import { INSTANCE_TIMEOUT_MS_DEFAULT } from '../workflow/plan.ts';
@@ -36,7 +37,7 @@ import {
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
 import { InstanceTable } from './instance-table.ts';
-import { META_KEY } from './keys.ts';
+import { MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
 import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.ts';
 import { Overlay } from './overlay.ts';
@@ -59,33 +60,64 @@ interface Meta {
   catalogVersion: number;
   messages: number;
   dedupKeys: number;
+  /** Index of the entry that brought the membership; absent in a state from before memberships changed. */
+  membershipIndex?: number;
+}
+
+/** Everything that is derived from the store. */
+interface Tables {
+  catalog: Catalog;
+  messages: MessageTable;
+  instances: InstanceTable;
+  workers: WorkerTable;
 }
 
 export class StateMachine {
   readonly #host: Host;
-  readonly #overlay: Overlay;
-  readonly catalog: Catalog;
-  readonly messages: MessageTable;
-  readonly instances: InstanceTable;
-  readonly workers: WorkerTable;
+  #overlay: Overlay;
+  #tables: Tables;
   appliedIndex = 0;
   /** Cluster time of the last applied entry, ms. */
   timeMs = 0;
   /** Empty until the cluster is bootstrapped. */
   clusterId = '';
+  /** The members as of the last applied entry; undefined while they are those the cluster was born with. */
+  membership: Membership | undefined;
+  /** Index of the entry that brought `membership`; 0 for none. */
+  membershipIndex = 0;
   #events: StateEvent[] = [];
 
   /** Opens the state as it was last committed to `store`. */
   constructor(host: Host, store: KeyValueReader) {
     this.#host = host;
     this.#overlay = new Overlay(host, store);
-    this.catalog = new Catalog(host, this.#overlay);
-    this.messages = new MessageTable(host, this.#overlay);
-    this.workers = new WorkerTable(host, this.#overlay);
-    this.instances = new InstanceTable(host, this.#overlay, this.catalog, (event) => this.#events.push(event));
+    this.#tables = this.#openTables();
+    this.#readMeta(store);
+  }
+
+  /** Forgets everything in memory and opens `store` anew: a snapshot has replaced what was in it. */
+  reload(store: KeyValueReader): void {
+    this.#overlay = new Overlay(this.#host, store);
+    this.#tables = this.#openTables();
+    this.#events = [];
+    this.#readMeta(store);
+  }
+
+  #openTables(): Tables {
+    const overlay = this.#overlay;
+    const catalog = new Catalog(this.#host, overlay);
+    return {
+      catalog,
+      messages: new MessageTable(this.#host, overlay),
+      workers: new WorkerTable(this.#host, overlay),
+      instances: new InstanceTable(this.#host, overlay, catalog, (event) => this.#events.push(event)),
+    };
+  }
+
+  #readMeta(store: KeyValueReader): void {
     const bytes = store.get(META_KEY);
     if (bytes === undefined) return;
-    const meta = JSON.parse(decodeText(host, bytes)) as Meta;
+    const meta = JSON.parse(decodeText(this.#host, bytes)) as Meta;
     this.appliedIndex = meta.appliedIndex;
     this.#overlay.hash = meta.hash;
     this.timeMs = meta.timeMs;
@@ -93,6 +125,25 @@ export class StateMachine {
     this.catalog.version = meta.catalogVersion;
     this.messages.count = meta.messages;
     this.messages.dedupCount = meta.dedupKeys;
+    const membership = store.get(MEMBERSHIP_KEY);
+    this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
+    this.membershipIndex = meta.membershipIndex ?? 0;
+  }
+
+  get catalog(): Catalog {
+    return this.#tables.catalog;
+  }
+
+  get messages(): MessageTable {
+    return this.#tables.messages;
+  }
+
+  get instances(): InstanceTable {
+    return this.#tables.instances;
+  }
+
+  get workers(): WorkerTable {
+    return this.#tables.workers;
   }
 
   /** Covers every write since the first entry: equal on all replicas at equal index. */
@@ -122,6 +173,7 @@ export class StateMachine {
       catalogVersion: this.catalog.version,
       messages: this.messages.count,
       dedupKeys: this.messages.dedupCount,
+      membershipIndex: this.membershipIndex,
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
     return this.#overlay.take();
@@ -163,6 +215,9 @@ export class StateMachine {
         this.instances.fireDue(DUE_PER_ENTRY_MAX, now);
         this.messages.sweep(now.timeMs);
         return DONE;
+      case MEMBERSHIP_KIND:
+        this.#setMembership(decodeMembership(this.#host, payload), entry.index);
+        return DONE;
       case COMMAND.bootstrap:
         if (this.clusterId === '') this.clusterId = decode(this.#host, Bootstrap, payload).clusterId;
         return DONE;
@@ -196,6 +251,13 @@ export class StateMachine {
           `entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`,
         );
     }
+  }
+
+  #setMembership(membership: Membership, index: number): void {
+    this.membership = membership;
+    this.membershipIndex = index;
+    this.#overlay.put(MEMBERSHIP_KEY, encodeMembership(this.#host, membership));
+    this.#events.push({ kind: 'membershipChanged', membership, index });
   }
 
   // ---- messages ----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ export const AppendEntries = struct('AppendEntries', {
   entries: list(6, 'bytes'),
   /** Heartbeat round that ReadIndex counts answers by; 0 for none. */
   readRound: u64(7),
-  /** Every entry below this index is on every voter's disk: the receiver may cut its prefix up to here. */
+  /** No member that is there needs an entry below this index: the receiver may cut its prefix up to here. */
   cutBefore: u64(8),
 });
 export const AppendEntriesResponse = struct('AppendEntriesResponse', {
@@ -59,6 +59,35 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   /** State hash at `hashIndex` (0: none): the leader compares it with its own. */
   hashIndex: u64(9),
   stateHash: u32(10),
+});
+/**
+ * A piece of the state as of `lastIndex`, for a member that needs entries which are cut away (Raft §7). Pieces come in
+ * order of `offset`; the first one carries the log entry at `lastIndex`, which becomes the first of the receiver's log.
+ */
+export const InstallSnapshot = struct('InstallSnapshot', {
+  term: u64(1),
+  leaderId: text(2),
+  snapshotId: text(3),
+  lastIndex: u64(4),
+  lastTerm: u64(5),
+  offset: u64(6),
+  chunk: bytes(7),
+  /** CRC-32 of `chunk`. */
+  checksum: u32(8),
+  done: bool(9),
+  /** With offset 0: the encoded entry at lastIndex. */
+  anchor: optional(bytes(10)),
+  /** With offset 0: the membership as of lastIndex (`core/raft/membership.ts`) and the index of the entry that brought it. */
+  membership: optional(bytes(11)),
+  membershipIndex: optional(u64(12)),
+});
+export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
+  term: u64(1),
+  snapshotId: text(2),
+  /** Every byte below is stored; the next piece is to begin here. */
+  offset: u64(3),
+  /** False: what was sent does not fit there, go on from `offset`. */
+  ok: bool(4),
 });
 export const ReadIndex = struct('ReadIndex', { requestId: u64(1) });
 export const ReadIndexResponse = struct('ReadIndexResponse', { requestId: u64(1), ok: bool(2), index: u64(3) });
@@ -166,6 +195,7 @@ export const MESSAGES = {
   REQUEST_VOTE_RESPONSE: control(0x1002, RequestVoteResponse),
   APPEND_ENTRIES: bulk(0x1003, AppendEntries),
   APPEND_ENTRIES_RESPONSE: control(0x1004, AppendEntriesResponse),
+  INSTALL_SNAPSHOT: bulk(0x1005, InstallSnapshot),
   PRE_VOTE: control(0x1006, PreVote),
   PRE_VOTE_RESPONSE: control(0x1007, PreVoteResponse),
   TIMEOUT_NOW: control(0x1008, TimeoutNow),
@@ -173,6 +203,7 @@ export const MESSAGES = {
   READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
   FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
   FORWARD_RESULT: bulk(0x100c, ForwardResult),
+  INSTALL_SNAPSHOT_RESPONSE: control(0x100d, InstallSnapshotResponse),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
   TASK_RESULT: bulk(0x3002, TaskResult),
   TASK_STATUS: bulk(0x3003, TaskStatus),
