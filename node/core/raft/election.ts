@@ -58,7 +58,7 @@ export class Elections {
     const replica = this.#replica;
     this.resetTimer();
     replica.leaderId = undefined;
-    if (!replica.isVoter || replica.installing) return;
+    if (!replica.mayCampaign) return;
     replica.role = 'candidate';
     this.#preVoting = true;
     this.#votes.clear();
@@ -157,8 +157,8 @@ export class Elections {
 
   /** The leader of this very term hands over; one of an earlier term has nothing left to give. */
   onTimeoutNow({ term }: Body<'TIMEOUT_NOW'>): void {
-    const { role, isVoter, installing } = this.#replica;
-    if (term !== this.#replica.term || role === 'leader' || !isVoter || installing) return;
+    const { role, mayCampaign } = this.#replica;
+    if (term !== this.#replica.term || role === 'leader' || !mayCampaign) return;
     this.#startElection(true);
   }
 }

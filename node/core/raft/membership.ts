@@ -68,7 +68,8 @@ export function changed(from: Membership, change: MembershipChange): Membership 
   if ('reason' in to) return to;
   // An even number decides no better than one fewer, and stands still when any two halves lose touch.
   const isEven = isJoint(to) && to.voters.length % 2 === 0;
-  if (isEven) return { reason: `${String(to.voters.length)} voters: promote, remove or replace so that their number is odd` };
+  if (isEven)
+    return { reason: `${String(to.voters.length)} voters: promote, remove or replace so that their number is odd` };
   return to;
 }
 
@@ -144,6 +145,11 @@ export class MembershipHistory {
   /** Index of the entry that carries the current membership. */
   get index(): number {
     return this.#last().index;
+  }
+
+  /** A voter of the newest membership, or of one before it that may yet turn out to be the one that stands. */
+  mayDecide(id: string): boolean {
+    return this.#entries.some(({ membership }) => isVoter(membership, id));
   }
 
   append(index: number, membership: Membership): void {

@@ -126,6 +126,14 @@ export class Replica {
     return isVoter(this.membership, this.nodeId);
   }
 
+  /**
+   * One that its own latest membership leaves out must still campaign until that is committed: it may be the only one
+   * with the entry that the others need (dissertation §4.2.2).
+   */
+  get mayCampaign(): boolean {
+    return this.memberships.mayDecide(this.nodeId) && !this.installing;
+  }
+
   /** Whether this node together with the others for which `holds` is true decides. */
   quorum(holds: (id: string) => boolean): boolean {
     return quorum(this.membership, (id) => id === this.nodeId || holds(id));
