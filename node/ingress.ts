@@ -334,6 +334,9 @@ export class Ingress implements Gateway {
         if (command !== undefined) this.#onCommandResult(command, reply.result);
         break;
       }
+      case 'administered':
+        // An operator's order does not come through here.
+        break;
     }
   }
 
