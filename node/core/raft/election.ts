@@ -32,6 +32,12 @@ export class Elections {
     if (this.#replica.nowMs >= this.#deadlineMs) this.#startPreVote();
   }
 
+  /** A write is on disk. The vote of a lone voter counts only then: in a term it may forget it must tell learners nothing. */
+  persisted(): void {
+    const { role, outbox } = this.#replica;
+    if (role === 'candidate' && !this.#preVoting && this.#votedIn && outbox.hardStateFlushed) this.#won();
+  }
+
   /** A leader of the current term spoke. */
   heardLeader(): void {
     this.#leaderContactMs = this.#replica.nowMs;
@@ -78,11 +84,7 @@ export class Elections {
     replica.leaderId = undefined;
     this.#preVoting = false;
     this.#votes.clear();
-    if (this.#votedIn) {
-      this.#won();
-      return;
-    }
-    // The own vote must be on disk before anybody else's can make a majority with it.
+    // The own vote must be on disk before anybody else's can make a majority with it, or it decides alone (`persisted`).
     for (const to of replica.peers) {
       const body = { ...this.#voteRequest(replica.term), ...(transfer ? { transfer } : {}) };
       replica.outbox.hold(to, { kind: 'REQUEST_VOTE', body });

@@ -24,6 +24,7 @@ interface UnfinishedWrite {
   /** Last entry of the write, 0 when it has none. */
   lastIndex: number;
   lastTerm: number;
+  hardState: boolean;
   held: Envelope[];
 }
 
@@ -50,6 +51,11 @@ export class Outbox {
 
   hardStateChanged(): void {
     this.#hardStateChanged = true;
+  }
+
+  /** Term and vote are on disk as they are now. */
+  get hardStateFlushed(): boolean {
+    return !this.#hardStateChanged && this.#unfinished.every(({ hardState }) => !hardState);
   }
 
   append(entry: Entry): void {
@@ -112,7 +118,8 @@ export class Outbox {
       ...(this.#cutBefore === undefined ? {} : { cutBefore: this.#cutBefore }),
     };
     const { sequence } = write;
-    this.#unfinished.push({ sequence, lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0, held: [] });
+    const end = { lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0 };
+    this.#unfinished.push({ sequence, ...end, hardState: this.#hardStateChanged, held: [] });
     this.#hardStateChanged = false;
     this.#restarted = false;
     this.#newEntries = [];

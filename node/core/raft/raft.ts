@@ -184,6 +184,7 @@ export class Raft {
     outbox.persisted(sequence, term, (lastIndex, lastTerm) => {
       log.persisted(lastIndex, lastTerm);
     });
+    this.#elections.persisted();
     if (this.role === 'leader') this.#leadership.advanceCommit();
   }
 

@@ -25,6 +25,8 @@ interface NodeRecord {
   /** Commit index of the process as last seen. */
   commitIndex: number;
   ledTerm: number;
+  /** The membership it acted on at the end of its last turn. */
+  membership: Membership | undefined;
 }
 
 const TWO_40 = 2 ** 40;
@@ -67,6 +69,7 @@ export class RaftChecks implements Observer {
     );
     record.commitIndex = 0;
     record.ledTerm = 0;
+    record.membership = undefined;
     if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
     this.onTurn(node);
   }
@@ -137,6 +140,8 @@ export class RaftChecks implements Observer {
     // What it learned as a follower, in the turn that made it the leader, it has not counted itself.
     const counted = raft.role === 'leader' && record.ledTerm === raft.term;
     if (raft.role === 'leader' && record.ledTerm !== raft.term) this.#onLeader(node, record, raft.term);
+    const before = record.membership ?? raft.membership;
+    record.membership = raft.membership;
     if (raft.commitIndex === record.commitIndex) return;
     demand(raft.commitIndex > record.commitIndex, 'commitBack', () => {
       return `${node.id} went from ${record.commitIndex} to ${raft.commitIndex}`;
@@ -154,11 +159,12 @@ export class RaftChecks implements Observer {
     demand(!counted || lastTerm === raft.term, 'commitOwnTerm', () => {
       return `${node.id} leads term ${raft.term} and commits up to ${raft.commitIndex}, of term ${lastTerm}`;
     });
-    this.#checkDurable(node, raft.membership, raft.commitIndex);
+    // Of what a turn commits, some may be counted before it changes the members, some after.
+    this.#checkDurable(node, [before, raft.membership], raft.commitIndex);
   }
 
   /** The checksum chain covers what is before it, so the last entry stands for all. */
-  #checkDurable(node: SimCoordinator, membership: Membership, index: number): void {
+  #checkDurable(node: SimCoordinator, memberships: readonly Membership[], index: number): void {
     if (index <= this.#durableIndex) return;
     this.#durableIndex = index;
     const checksum = this.#committed[index]?.checksum;
@@ -170,9 +176,9 @@ export class RaftChecks implements Observer {
     });
     const ids = holders.map(({ id }) => id);
     demand(
-      quorum(membership, (id) => ids.includes(id)),
+      memberships.some((membership) => quorum(membership, (id) => ids.includes(id))),
       'commitDurable',
-      () => `${node.id} commits ${index}, which is on the disks of ${ids.join()} of ${JSON.stringify(membership)}`,
+      () => `${node.id} commits ${index}, which is on the disks of ${ids.join()} of ${JSON.stringify(memberships)}`,
     );
   }
 
@@ -233,7 +239,7 @@ export class RaftChecks implements Observer {
   #record(node: SimCoordinator): NodeRecord {
     const known = this.#records.get(node.id);
     if (known !== undefined) return known;
-    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0 };
+    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, membership: undefined };
     this.#records.set(node.id, record);
     return record;
   }
