@@ -13,20 +13,22 @@ export function occurrences({ file, find }: Edit): number {
 }
 
 export function plant({ name, edits }: Mutant): void {
-  const byUrl = new Map<string, Edit>();
+  const byUrl = new Map<string, Edit[]>();
   for (const edit of edits) {
     if (occurrences(edit) !== 1)
       throw new Error(`mutant ${name}: its text occurs ${occurrences(edit)} times in ${edit.file}`);
-    byUrl.set(pathToFileURL(join(ROOT_DIR, edit.file)).href, edit);
+    const url = pathToFileURL(join(ROOT_DIR, edit.file)).href;
+    byUrl.set(url, [...(byUrl.get(url) ?? []), edit]);
   }
   registerHooks({
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context);
-      const edit = byUrl.get(url);
-      if (edit === undefined || loaded.source === undefined || loaded.source === null) return loaded;
+      const edits = byUrl.get(url);
+      if (edits === undefined || loaded.source === undefined || loaded.source === null) return loaded;
       const { source } = loaded;
       const text = typeof source === 'string' ? source : new TextDecoder().decode(source);
-      return { ...loaded, source: text.replace(edit.find, () => edit.replace) };
+      const mutated = edits.reduce((before, { find, replace }) => before.replace(find, () => replace), text);
+      return { ...loaded, source: mutated };
     },
   });
 }

@@ -24,6 +24,7 @@ const REPLICA = 'node/core/raft/replica.ts';
 const ELECTION = 'node/core/raft/election.ts';
 const FOLLOWING = 'node/core/raft/following.ts';
 const LEADERSHIP = 'node/core/raft/leadership.ts';
+const RECEIVER = 'node/core/raft/snapshot-receiver.ts';
 const MEMBERSHIP = 'node/core/raft/membership.ts';
 const OUTBOX = 'node/core/raft/outbox.ts';
 const MACHINE = 'node/core/state/machine.ts';
@@ -169,19 +170,34 @@ export const MUTANTS: readonly Mutant[] = [
     'return outgoing.length === 0 ? reached(voters) : Math.min(reached(voters), reached(outgoing));',
     'return reached(voters);',
   ),
+  {
+    name: 'installs-an-old-snapshot',
+    check: 'assertion',
+    edits: [
+      { file: RECEIVER, find: 'if (lastIndex <= replica.commitIndex) {', replace: 'if (lastIndex < 0) {' },
+      { file: RECEIVER, find: 'incoming.anchor.index <= replica.commitIndex || ', replace: '' },
+    ],
+  },
   mutant(
-    'installs-an-old-snapshot',
+    'install-keeps-the-old-log',
     'assertion',
-    'node/core/raft/snapshot-receiver.ts',
-    'if (lastIndex <= replica.commitIndex) {',
-    'if (lastIndex < 0) {',
+    REPLICA,
+    'this.#restartAt(anchor);\n    this.memberships = new',
+    'this.memberships = new',
   ),
   mutant(
-    'applies-while-installing',
-    'stateHash',
-    LOOP,
-    'if (this.raft.installing || this.raft.commitIndex',
-    'if (this.raft.commitIndex',
+    'removed-member-never-campaigns',
+    'progress',
+    REPLICA,
+    'return this.memberships.mayDecide(this.nodeId) &&',
+    'return this.isVoter &&',
+  ),
+  mutant(
+    'lone-vote-unflushed',
+    'termBack',
+    ELECTION,
+    'this.#votes.clear();\n    // The own vote must',
+    'this.#votes.clear();\n    if (this.#votedIn) return this.#won();\n    // The own vote must',
   ),
   mutant(
     'snapshot-without-the-last-record',
