@@ -12,9 +12,10 @@
 import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
-import { changed, type MembershipChange, membershipOf, members } from './core/raft/membership.ts';
+import { type Membership, membershipOf, members } from './core/raft/membership.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
@@ -82,6 +83,7 @@ export class Coordinator {
   readonly #proposals = new Proposals();
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
+  readonly #administration: Administration;
   readonly #logBytes: () => number;
   readonly #desk: TaskDesk;
   readonly #views: Views;
@@ -115,6 +117,9 @@ export class Coordinator {
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
     this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
+    this.#administration = new Administration(this.raft, parts.ports.reply, (membership, requestId) => {
+      this.#proposeMembership(membership, requestId);
+    });
     this.#logBytes = parts.logBytes ?? (() => 0);
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
@@ -188,10 +193,8 @@ export class Coordinator {
         break;
       }
       case 'changeMembers':
-        this.#changeMembers(input.requestId, input.change);
-        break;
       case 'transferLeadership':
-        this.#transferLeadership(input.requestId, input.target);
+        this.#administration.order(input, this.#isServing());
         break;
       case 'query':
         this.#reads.ask(input, now.monotonicMs);
@@ -360,37 +363,16 @@ export class Coordinator {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
   }
 
-  #changeMembers(requestId: number, change: MembershipChange): void {
-    const refuse = (refused: DistricError): void =>
-      this.#ports.reply({ kind: 'administered', requestId, refusal: refused });
-    if (!this.#isServing()) {
-      refuse(new DistricError('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`));
-      return;
-    }
-    const busy = this.raft.membershipBusy();
-    if (busy !== undefined) {
-      refuse(new DistricError('QUEUE_FULL', busy));
-      return;
-    }
-    const to = changed(this.raft.membership, change);
-    const fault = 'reason' in to ? to.reason : this.raft.promotionFault(to);
-    if (fault !== undefined || 'reason' in to) {
-      refuse(new DistricError('INVALID_REQUEST', fault ?? ''));
-      return;
-    }
+  #proposeMembership(membership: Membership, requestId: number): void {
     const { wallMs, monotonicMs } = this.#now;
-    const timeMs = Math.max(this.#clock.now(monotonicMs, [wallMs]), this.raft.log.lastTimeMs);
-    const index = this.raft.proposeMembership(to, timeMs, wallMs);
+    const timeMs = Math.max(
+      this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
+      this.raft.log.lastTimeMs,
+    );
+    const index = this.raft.proposeMembership(membership, timeMs, wallMs);
     const origin = { kind: 'admin', requestId } as const;
     const { term } = this.raft;
     this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
-  }
-
-  #transferLeadership(requestId: number, target: string): void {
-    const begun = this.#isServing() && this.raft.transferTo(target);
-    const reason = `${this.#config.raft.nodeId} does not lead, or "${target}" is no other voter that answers`;
-    const refused = begun ? undefined : new DistricError('NO_LEADER', reason);
-    this.#ports.reply({ kind: 'administered', requestId, refusal: refused });
   }
 
   #lead(): void {
@@ -487,7 +469,7 @@ export class Coordinator {
         origin.applied();
         break;
       case 'admin':
-        this.#ports.reply({ kind: 'administered', requestId: origin.requestId, refusal: undefined });
+        this.#administration.done(origin.requestId);
         break;
     }
   }
@@ -496,8 +478,8 @@ export class Coordinator {
     if (origin.kind === 'ingress') {
       this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
     } else if (origin.kind === 'admin') {
-      const refused = new DistricError('OUTCOME_UNKNOWN', 'leadership was lost before it committed');
-      this.#ports.reply({ kind: 'administered', requestId: origin.requestId, refusal: refused });
+      const text = 'leadership was lost before it was applied';
+      this.#administration.refuse(origin.requestId, new DistricError('OUTCOME_UNKNOWN', text));
     } else if (origin.kind === 'peer') {
       this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
     }
