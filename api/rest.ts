@@ -107,7 +107,6 @@ export const InstanceSummarySchema = Type.Object({
   tasks_done: count,
   tasks_total: count,
 });
-export type InstanceSummary = Static<typeof InstanceSummarySchema>;
 
 export const TaskResourceSchema = Type.Object({
   id: text,

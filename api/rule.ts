@@ -5,7 +5,7 @@ import { type Condition, conditionFaults } from './condition.ts';
 import { durationFaults, DurationSchema } from './duration.ts';
 import { compileParse, quote, refuseFaults, refuseUnbounded } from './validation.ts';
 
-export type { Condition, Group, Leaf } from './condition.ts';
+export type { Condition, Leaf } from './condition.ts';
 
 const RULE_ACTIONS_MAX = 100;
 const PRIORITY_MAX = 4_294_967_295;

@@ -53,15 +53,40 @@ export async function readClusterFile(dataDir: string): Promise<ClusterFile> {
     parsed = JSON.parse(await readFile(file, 'utf8'));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CliError(EXIT.FAILURE, `can't read ${file}: ${reason}`);
+    throw new CliError(EXIT.FAILURE, `can't read ${file}: ${reason}; ${wayOut(dataDir)}`);
   }
-  if (!isClusterFile(parsed)) throw new CliError(EXIT.FAILURE, `${file} is not a cluster file of this version`);
-  return parsed;
+  if (isClusterFile(parsed)) return parsed;
+  throw new CliError(EXIT.FAILURE, `${file} is not a cluster file of this version; ${wayOut(dataDir)}`);
+}
+
+function wayOut(dataDir: string): string {
+  return `restore it, or end the nodes that still run, remove ${dataDir} and start anew with distric up`;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
 function isClusterFile(value: unknown): value is ClusterFile {
-  if (typeof value !== 'object' || value === null) return false;
-  return 'version' in value && value.version === 1 && 'nodes' in value && Array.isArray(value.nodes);
+  if (!isObject(value) || value['version'] !== 1) return false;
+  const { settings, nodes } = value;
+  if (!isObject(settings) || !Array.isArray(settings['pluginDirs'])) return false;
+  return Array.isArray(nodes) && nodes.every(isLocalNode);
+}
+
+/** Ids name folders and process ids are signalled: neither is taken from a file without a look. */
+function isLocalNode(value: unknown): value is LocalNode {
+  if (!isObject(value)) return false;
+  const { id, role, pid, peer, http, metrics } = value;
+  return (
+    typeof id === 'string' &&
+    /^\w[\w.-]*$/.test(id) &&
+    (role === 'coordinator' || role === 'worker') &&
+    (pid === null || (Number.isInteger(pid) && Number(pid) > 1)) &&
+    typeof peer === 'string' &&
+    typeof metrics === 'string' &&
+    (role === 'coordinator' ? typeof http === 'string' : http === null)
+  );
 }
 
 /** Replaces the file in one step: a crash leaves the old one or the new one. Synchronous, so that saves keep their order. */

@@ -26,6 +26,15 @@ function write(name: string, text: string): Promise<void> {
   return room.write(name, text);
 }
 
+/** Those with an `http` address are coordinators. */
+function clusterFile(nodes: { id: string; http?: string; pid?: number }[]): string {
+  const whole = nodes.map(({ id, http = null, pid = null }) => {
+    const role = http === null ? 'worker' : 'coordinator';
+    return { id, role, pid, peer: '127.0.0.1:1', http, metrics: '127.0.0.1:2', startedAt: null };
+  });
+  return JSON.stringify({ version: 1, settings: { pluginDirs: [] }, nodes: whole });
+}
+
 describe('distric', () => {
   it('explains each command, with an example', async () => {
     const commands = [
@@ -76,13 +85,26 @@ describe('distric', () => {
     });
     await mkdir(path.join(cwd, '.distric'));
     await mkdir(path.join(cwd, 'deep/er'), { recursive: true });
-    const node = { id: 'coordinator-1', role: 'coordinator', pid: null, http: new URL(peer.url).host };
-    await write('.distric/cluster.json', JSON.stringify({ version: 1, settings: {}, nodes: [node] }));
+    await write('.distric/cluster.json', clusterFile([{ id: 'coordinator-1', http: new URL(peer.url).host }]));
     expect(await distric(['rules', 'list'], { env, cwd: path.join(cwd, 'deep/er') })).toMatchObject({
       exitCode: EXIT.OK,
     });
-    await write('.distric/cluster.json', '{}');
-    expect(await distric(['rules', 'list'], { env })).toMatchObject({ exitCode: EXIT.FAILURE });
+  });
+
+  it.each([
+    ['{"version":1,"nodes":[', 'Unexpected end'],
+    ['{}', 'not a cluster file'],
+    ['{"version":1,"settings":{},"nodes":[]}', 'not a cluster file'],
+    [clusterFile([{ id: '../up', http: '127.0.0.1:1' }]), 'not a cluster file'],
+    [clusterFile([{ id: 'coordinator-1', http: '127.0.0.1:1', pid: 1 }]), 'not a cluster file'],
+  ])('says of a damaged cluster file where it is and what to do: %s', async (text, reason) => {
+    await mkdir(path.join(cwd, '.distric'));
+    await write('.distric/cluster.json', text);
+    for (const command of [['rules', 'list'], ['up'], ['down']]) {
+      const { exitCode, err } = await distric(command, { env: {} });
+      expect(exitCode).toBe(EXIT.FAILURE);
+      for (const part of [path.join(cwd, '.distric/cluster.json'), reason, 'distric up']) expect(err).toContain(part);
+    }
   });
 });
 
@@ -91,8 +113,10 @@ describe('distric logs', () => {
 
   beforeEach(async () => {
     await mkdir(path.join(cwd, '.distric/logs'), { recursive: true });
-    const nodes = ['coordinator-1', 'worker-1'].map((id) => ({ id, role: 'coordinator', pid: null, http: null }));
-    await write('.distric/cluster.json', JSON.stringify({ version: 1, settings: {}, nodes }));
+    await write(
+      '.distric/cluster.json',
+      clusterFile([{ id: 'coordinator-1', http: '127.0.0.1:1' }, { id: 'worker-1' }]),
+    );
   });
 
   it('prints the last lines of each node for people, and as written for programs', async () => {

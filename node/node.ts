@@ -117,9 +117,13 @@ export class Coordinator {
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
     this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
-    this.#administration = new Administration(this.raft, parts.ports.reply, (membership, requestId) => {
-      this.#proposeMembership(membership, requestId);
-    });
+    this.#administration = new Administration(
+      this.raft,
+      (reply) => parts.ports.reply(reply),
+      (membership, requestId) => {
+        this.#proposeMembership(membership, requestId);
+      },
+    );
     this.#logBytes = parts.logBytes ?? (() => 0);
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);

@@ -107,6 +107,7 @@ export class CoordinatorProcess {
         requestBytesMax: config.limits.requestBytesMax,
         itemsMax: config.limits.requestItemsMax,
       },
+      timeouts: { drainMs: config.drainTimeoutMs },
       log: parts.logging.component('http'),
       onBug: parts.onFatal,
     });

@@ -153,7 +153,18 @@ export class Client {
     );
   }
 
-  /** A linearizable read at a random coordinator; no answer: `done` is not called. */
+  /** Where a stale answer is likeliest: the leader of the oldest term, if there are two. */
+  #oldestLeader(): SimCoordinator | undefined {
+    let oldest: SimCoordinator | undefined;
+    for (const node of this.#roster.nodes) {
+      const raft = node.coordinator?.raft;
+      if (raft?.role !== 'leader') continue;
+      if (oldest === undefined || raft.term < (oldest.coordinator?.raft.term ?? 0)) oldest = node;
+    }
+    return oldest;
+  }
+
+  /** A linearizable read at some coordinator; no answer: `done` is not called. */
   read(query: Query, done: (outcome: QueryOutcome, beganUs: number) => void): void {
     const beganUs = this.#world.queue.nowUs;
     const finish = (outcome: QueryOutcome | undefined): void => {
@@ -163,7 +174,8 @@ export class Client {
     };
     const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void =>
       gateway.query(query, 'linearizable', answer);
-    const node = this.#random.pick(this.#roster.members);
+    const leader = this.#random.chance(0.4) ? this.#oldestLeader() : undefined;
+    const node = leader ?? this.#random.pick(this.#roster.members);
     if (this.#world.trace.verbose)
       this.#world.trace.note('', '', `client reads ${JSON.stringify(query)} at ${node.id}`);
     this.#call<QueryOutcome>(node, use, finish, finish);

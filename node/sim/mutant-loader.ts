@@ -13,22 +13,20 @@ export function occurrences({ file, find }: Edit): number {
 }
 
 export function plant({ name, edits }: Mutant): void {
-  const byUrl = new Map<string, Edit[]>();
-  for (const edit of edits) {
-    if (occurrences(edit) !== 1)
-      throw new Error(`mutant ${name}: its text occurs ${occurrences(edit)} times in ${edit.file}`);
-    const url = pathToFileURL(join(ROOT_DIR, edit.file)).href;
-    byUrl.set(url, [...(byUrl.get(url) ?? []), edit]);
-  }
+  const places = edits.map((edit) => {
+    const count = occurrences(edit);
+    if (count !== 1) throw new Error(`mutant ${name}: its text occurs ${count} times in ${edit.file}`);
+    return { ...edit, url: pathToFileURL(join(ROOT_DIR, edit.file)).href };
+  });
   registerHooks({
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context);
-      const edits = byUrl.get(url);
-      if (edits === undefined || loaded.source === undefined || loaded.source === null) return loaded;
+      const here = places.filter((place) => place.url === url);
       const { source } = loaded;
-      const text = typeof source === 'string' ? source : new TextDecoder().decode(source);
-      const mutated = edits.reduce((before, { find, replace }) => before.replace(find, () => replace), text);
-      return { ...loaded, source: mutated };
+      if (here.length === 0 || source === undefined) return loaded;
+      let text = typeof source === 'string' ? source : new TextDecoder().decode(source);
+      for (const { find, replace } of here) text = text.replace(find, () => replace);
+      return { ...loaded, source: text };
     },
   });
 }

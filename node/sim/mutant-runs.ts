@@ -24,8 +24,8 @@ export function runMutant(mutant: Mutant, seeds: number): Promise<MutantResult> 
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
   return new Promise((resolve) => {
     const settle = (): void => {
-      const found = new RegExp(`^seed (\\d+) failed: ${mutant.check}`, 'm').exec(output)?.[1];
-      const seed = found === undefined ? undefined : Number(found);
+      const line = output.split('\n').find((one) => one.includes(` failed: ${mutant.check} after`));
+      const seed = line === undefined ? undefined : Number(/^seed (\d+) /.exec(line)?.[1]);
       resolve({ mutant, seed, output, seconds: (performance.now() - startedMs) / 1_000 });
     };
     child.once('error', settle);

@@ -94,11 +94,11 @@ export const MUTANTS: readonly Mutant[] = [
     'return true;',
   ),
   mutant(
-    'same-term-again',
+    'leads-a-term-again',
     'logMatching',
     REPLICA,
-    'this.#term++;\n    this.#votedFor = this.nodeId;',
-    'this.#votedFor = this.nodeId;',
+    'this.#term = boot.hardState.term;',
+    'this.#term = Math.max(0, boot.hardState.term - 1);',
   ),
 
   // ---- log and commit

@@ -50,6 +50,7 @@ export class Nemesis {
       node.logDisk.flusher.heal();
       node.stateDisk.flusher.heal();
       node.crashInWrite = undefined;
+      node.crashAfterVote = undefined;
       node.process.resume();
       if (apart.has(node.id)) node.crash();
       else if (!node.process.alive) node.boot();
@@ -71,6 +72,10 @@ export class Nemesis {
         break;
       case 'crash in a write':
         node.crashInWrite = () => this.#crash(node);
+        break;
+      case 'crash after a vote':
+        // Back at once: others of that term may still ask.
+        for (const one of this.#coordinators) one.crashAfterVote = () => this.#crash(one, 20_000);
         break;
       case 'power loss':
         for (const one of this.#coordinators) this.#crash(one);
@@ -146,10 +151,11 @@ export class Nemesis {
     if (!process.process.alive) process.boot();
   }
 
-  #crash(node: SimCoordinator): void {
+  #crash(node: SimCoordinator, downUsMax?: number): void {
     node.crash();
     // Some are back before anybody has noticed.
-    const downUs = this.#random.chance(0.3) ? this.#random.integer(1_000, 60_000) : this.#durationUs(10);
+    const shortUs = downUsMax ?? (this.#random.chance(0.3) ? 60_000 : undefined);
+    const downUs = shortUs === undefined ? this.#durationUs(10) : this.#random.integer(1_000, shortUs);
     this.#later(downUs, () => this.#start(node));
   }
 
@@ -175,7 +181,7 @@ export class Nemesis {
       [from, to],
       [to, from],
     ];
-    let pairs: (readonly [string, string])[] = [];
+    let pairs: (readonly [string, string])[];
     if (fault === 'split') {
       const half = ids.filter(() => random.chance(0.5));
       const other = ids.filter((id) => !half.includes(id));

@@ -20,6 +20,7 @@ const TICK_US = 20_000;
 const WORKER_LOSS_MS = 2_000;
 /** Inputs gather for up to this long before the turn that takes them. */
 const TURN_DELAY_US_MAX = 300;
+const VOTE_CRASH_US_MAX = 5_000;
 const SLOW_TURN_US_MAX = 40_000;
 const SNAPSHOT_PIECE_BYTES = 16 * 1024;
 
@@ -45,8 +46,10 @@ export class SimCoordinator implements Endpoint {
   #running: Running | undefined;
   /** Called once when this process is gone: connections to it break. */
   readonly onGone = new Set<() => void>();
-  /** Crashes at a random moment of its next write. */
+  /** Set: called at a random moment of its next write. */
   crashInWrite: (() => void) | undefined;
+  /** Set: called just after it has given its next vote. */
+  crashAfterVote: (() => void) | undefined;
 
   constructor(world: World, id: string, voters: readonly string[], clock: SimClock, observers: readonly Observer[]) {
     const { seed, queue, plan, counters } = world;
@@ -111,6 +114,7 @@ export class SimCoordinator implements Endpoint {
     this.process.stop();
     this.#running = undefined;
     this.crashInWrite = undefined;
+    this.crashAfterVote = undefined;
     this.logDisk.crash();
     this.stateDisk.crash();
     this.#world.network.stopped(this.id);
@@ -170,6 +174,13 @@ export class SimCoordinator implements Endpoint {
     return {
       send: (to: string, message: Message) => {
         for (const observer of this.#observers) observer.onSend?.(this, to, message);
+        // A candidate votes for itself.
+        const isVote =
+          message.kind === 'REQUEST_VOTE' || (message.kind === 'REQUEST_VOTE_RESPONSE' && message.body.granted);
+        if (isVote && this.crashAfterVote !== undefined && this.#random.chance(0.5)) {
+          this.#world.queue.after(this.#random.integer(0, VOTE_CRASH_US_MAX), this.crashAfterVote);
+          this.crashAfterVote = undefined;
+        }
         return this.#world.network.send(this.id, to, message);
       },
       persist: (write: SequencedWrite) => {

@@ -17,6 +17,9 @@ import type { Trace } from './trace.ts';
 /** A connection that brought nothing for so long is closed (as net-limits.ts has it for the control lane). */
 const IDLE_US = 6_000_000;
 
+/** A doubled frame comes again within one of these: in between others, after a restart, in another age. */
+const STRAY_US_MAX = [5_000, 100_000, 100_000, 500_000, 500_000, 20_000_000];
+
 export interface NetworkPlan {
   delayUsMin: number;
   delayUsMax: number;
@@ -215,7 +218,7 @@ export class SimNetwork {
     }
     if (duplicate > 0 && this.#random.chance(duplicate)) {
       this.#counters.add('fault: frame doubled');
-      this.#stray(own, other, frame, this.#random.chance(0.1) ? 20_000_000 : 500_000);
+      this.#stray(own, other, frame, this.#random.pick(STRAY_US_MAX));
       return false;
     }
     if (reorder > 0 && !own.blocked && this.#random.chance(reorder)) {

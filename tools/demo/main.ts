@@ -227,6 +227,7 @@ async function main(): Promise<number> {
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
+      view.say('interrupted: stopping the cluster');
       void cleanUp().finally(() => process.exit(130));
     });
   }

@@ -44,6 +44,8 @@ import { Overlay } from './overlay.ts';
 import type { KeyValueReader, Writes } from './store.ts';
 import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
+/** Instances that one message may start: all of them are made by one entry, on every replica. */
+export const INSTANCES_PER_MESSAGE_MAX = 1_000;
 /** Instances handled by one advance of the clock. */
 export const DUE_PER_ENTRY_MAX = 1_000;
 
@@ -282,9 +284,14 @@ export class StateMachine {
   /** Undefined: accepted, and it started nothing. */
   #applyMessage(item: MessageItem, bytes: Uint8Array, now: Now): ItemResult | undefined {
     if (this.messages.has(item.id)) return this.#firstOutcome(item.id, false);
+    const earlier = item.scopedKey === undefined ? undefined : this.messages.dedupOf(item.scopedKey, now.timeMs);
+    if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);
+    const starts = this.#startsOf(item);
+    if (starts > INSTANCES_PER_MESSAGE_MAX) {
+      const text = `its rules start ${String(starts)} instances, a message at most ${String(INSTANCES_PER_MESSAGE_MAX)}`;
+      return itemError(item.id, 'LIMIT_EXCEEDED', text);
+    }
     if (item.scopedKey !== undefined) {
-      const earlier = this.messages.dedupOf(item.scopedKey, now.timeMs);
-      if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);
       if (this.messages.dedupCount >= DEDUP_KEYS_MAX) {
         return itemError(item.id, 'DEDUP_FULL', 'the table of idempotency keys is full; keys free up as they expire');
       }
@@ -311,6 +318,15 @@ export class StateMachine {
       return itemError(item.id, 'IDEMPOTENCY_CONFLICT', text);
     }
     return this.#firstOutcome(earlierId, true);
+  }
+
+  /** Instances that the matched rules ask for, before any `dedupe`. */
+  #startsOf(item: MessageItem): number {
+    let starts = 0;
+    for (const match of item.matched) {
+      starts += this.catalog.rules.get(matchedRule(match).id)?.document.actions.length ?? 0;
+    }
+    return starts;
   }
 
   #startInstances(item: MessageItem, now: Now): Started[] {

@@ -94,6 +94,22 @@ describe('a batch', () => {
   });
 });
 
+describe('a message that would start more instances than one may', () => {
+  it('is refused with the number, keeps nothing and leaves its key free', () => {
+    const workflows = Array.from({ length: 100 }, () => 'w');
+    const rules = Array.from({ length: 11 }, (_, i) => `r${String(i)}`);
+    for (const id of rules) replica.putRule(ruleOf(id, workflows));
+    const matched = rules.map((id) => `${id}@1`);
+    const refused = replica.send([{ id: 'm1', key: 's/k', rules: matched }]).result.items[0];
+    expect(refused).toMatchObject({ errorCode: 'LIMIT_EXCEEDED', started: [] });
+    expect(refused?.errorText).toContain('1100 instances');
+    expect(replica.machine.messages.has('m1')).toBe(false);
+    expect(replica.machine.instances.active.size).toBe(0);
+    const taken = replica.send([{ id: 'm2', key: 's/k', rules: matched.slice(1) }]).result.items[0];
+    expect(taken?.started).toHaveLength(1_000);
+  });
+});
+
 describe('an idempotency key', () => {
   it('gives the first outcome to the same body', () => {
     const first = replica.send([{ id: 'm1', body: '{"a":1}', rules: ['r@1'], key: 's/k' }]).result.items[0]!;

@@ -285,14 +285,12 @@ describe('any DAG, whatever happens to its attempts,', () => {
     'terminal',
     'ok',
   );
-  const tasks = fc
-    .integer({ min: 1, max: 12 })
-    .chain((count) =>
-      fc.array(fc.record({ dependsOn: fc.array(fc.nat(11)), retry: fc.nat(2) }), {
-        minLength: count,
-        maxLength: count,
-      }),
-    );
+  const tasks = fc.integer({ min: 1, max: 12 }).chain((count) =>
+    fc.array(fc.record({ dependsOn: fc.array(fc.nat(11)), retry: fc.nat(2) }), {
+      minLength: count,
+      maxLength: count,
+    }),
+  );
 
   it('ends, never runs a task early or twice, and leaves nothing open', () => {
     fc.assert(

@@ -1,3 +1,5 @@
+import { MESSAGE_ITEM_BYTES_MAX, MESSAGE_REQUEST_BYTES_MAX } from '../../../api/message.ts';
+
 /** Every bound of the REST server in one place; the configuration may lower or raise the first three. */
 export interface ApiLimits {
   /** One message, bytes of JSON text. */
@@ -19,8 +21,8 @@ export interface ApiLimits {
 }
 
 export const API_LIMITS: ApiLimits = {
-  itemBytesMax: 1024 * 1024,
-  requestBytesMax: 16 * 1024 * 1024,
+  itemBytesMax: MESSAGE_ITEM_BYTES_MAX,
+  requestBytesMax: MESSAGE_REQUEST_BYTES_MAX,
   itemsMax: 20_000,
   documentBytesMax: 512 * 1024,
   heldBytesMax: 256 * 1024 * 1024,

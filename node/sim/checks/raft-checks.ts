@@ -79,6 +79,10 @@ export class RaftChecks implements Observer {
     switch (message.kind) {
       case 'REQUEST_VOTE':
         this.#vote(node, record, message.body.term, node.id);
+        for (const [id, other] of this.#records) {
+          if (id !== node.id && other.votes.get(message.body.term) === id)
+            this.#counters.add('two candidates in one term');
+        }
         break;
       case 'REQUEST_VOTE_RESPONSE':
         if (message.body.granted) this.#vote(node, record, message.body.term, to);
