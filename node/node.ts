@@ -9,11 +9,15 @@
  * 2. A leader proposes nothing before the empty entry of its term is applied: until then it may not know what is committed.
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
+import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
-import { Raft, type RaftBoot, type RaftConfig, type RaftRole } from './core/raft/raft.ts';
+import { type Membership, membershipOf, members } from './core/raft/membership.ts';
+import { Raft } from './core/raft/raft.ts';
+import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
@@ -25,6 +29,7 @@ import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
+import { anchorOf, Snapshots } from './snapshots.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { TaskDesk } from './task-desk.ts';
 
@@ -34,14 +39,15 @@ export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
 export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
 export const STATE_COMMIT_MS = 250;
 /** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
-export const CUT_ENTRIES_TRIGGER = 10_000;
-export const CUT_ENTRIES_KEPT = 2_000;
+export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 1024 * 1024 * 1024 } as const;
 /** State hashes are compared at every multiple of this index. */
 export const HASH_INTERVAL = 128;
 const HASHES_KEPT = 64;
 
 export interface CoordinatorConfig {
-  raft: RaftConfig;
+  raft: Omit<RaftConfig, 'snapshots'>;
+  /** The voters the cluster is born with, or, for a node that joins, was born with: until the log says otherwise. */
+  voters: readonly string[];
   clusterName: string;
   /** Proposed as the cluster's id if this node is the first leader ever. */
   newClusterId: string;
@@ -51,6 +57,8 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
+  logKept?: { entriesTrigger: number; entriesKept: number; bytesMax: number };
 }
 
 export interface CoordinatorParts {
@@ -60,7 +68,9 @@ export interface CoordinatorParts {
   random: Random;
   log: LogReader;
   store: KeyValueReader;
-  boot: Omit<RaftBoot, 'appliedIndex'>;
+  boot: Pick<RaftBoot, 'hardState' | 'firstIndex' | 'lastIndex'>;
+  /** Size of the log on disk. */
+  logBytes?: () => number;
 }
 
 export class Coordinator {
@@ -72,6 +82,9 @@ export class Coordinator {
   readonly state: StateMachine;
   readonly #proposals = new Proposals();
   readonly #reads: Reads;
+  readonly #snapshots: Snapshots;
+  readonly #administration: Administration;
+  readonly #logBytes: () => number;
   readonly #desk: TaskDesk;
   readonly #views: Views;
   readonly #clock = new ClusterClock();
@@ -98,8 +111,21 @@ export class Coordinator {
     this.#now = now;
     this.state = new StateMachine(parts.host, parts.store);
     this.#durableAppliedIndex = this.state.appliedIndex;
-    const boot = { ...parts.boot, appliedIndex: this.state.appliedIndex };
-    this.raft = new Raft(parts.host, config.raft, boot, parts.log, parts.random, now.monotonicMs);
+    const bornWith = membershipOf(config.voters);
+    const { appliedIndex, membership = bornWith, membershipIndex } = this.state;
+    const anchor = anchorOf(parts.host, parts.store);
+    const boot = { ...parts.boot, appliedIndex, membership, membershipIndex, anchor };
+    const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
+    this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
+    this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
+    this.#administration = new Administration(
+      this.raft,
+      (reply) => parts.ports.reply(reply),
+      (membership, requestId) => {
+        this.#proposeMembership(membership, requestId);
+      },
+    );
+    this.#logBytes = parts.logBytes ?? (() => 0);
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
     this.#reads = new Reads(parts.ports, this.state, (query) =>
@@ -163,6 +189,18 @@ export class Coordinator {
       case 'propose':
         this.#propose(input);
         break;
+      case 'snapshotTaken':
+      case 'snapshotRead':
+      case 'snapshotKept':
+      case 'snapshotInstalled': {
+        const replaced = this.#snapshots.step(input);
+        if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
+        break;
+      }
+      case 'changeMembers':
+      case 'transferLeadership':
+        this.#administration.order(input, this.#isServing());
+        break;
       case 'query':
         this.#reads.ask(input, now.monotonicMs);
         break;
@@ -190,8 +228,13 @@ export class Coordinator {
       case 'REQUEST_VOTE_RESPONSE':
       case 'PRE_VOTE':
       case 'PRE_VOTE_RESPONSE':
+      case 'TIMEOUT_NOW':
       case 'APPEND_ENTRIES':
+      case 'INSTALL_SNAPSHOT_RESPONSE':
         this.raft.receive(from, message, this.#now.monotonicMs);
+        break;
+      case 'INSTALL_SNAPSHOT':
+        if (this.#ports.snapshots !== undefined) this.raft.receive(from, message, this.#now.monotonicMs);
         break;
       case 'APPEND_ENTRIES_RESPONSE':
         this.raft.receive(from, message, this.#now.monotonicMs);
@@ -234,7 +277,7 @@ export class Coordinator {
 
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
     // Workers share the port, and only coordinators have an ingress.
-    if (!this.raft.voters.includes(from)) {
+    if (!members(this.raft.membership).includes(from)) {
       this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
       return;
     }
@@ -271,8 +314,10 @@ export class Coordinator {
 
   // ---- leading -------------------------------------------------------------------------------------------------------
 
+  /** While the leadership is being handed on nothing is appended, or the target would never have caught up. */
   #isServing(): boolean {
-    return this.raft.role === 'leader' && this.state.appliedIndex >= this.raft.termStartIndex;
+    const { role, termStartIndex, transferTarget } = this.raft;
+    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
   }
 
   #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
@@ -321,6 +366,18 @@ export class Coordinator {
   /** The loop's own proposal; `applied` is called when its place in the log is taken, by it or by another entry. */
   #proposeOwn<T>(kind: number, struct: Struct<T>, body: T, applied: () => void): void {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
+  }
+
+  #proposeMembership(membership: Membership, requestId: number): void {
+    const { wallMs, monotonicMs } = this.#now;
+    const timeMs = Math.max(
+      this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
+      this.raft.log.lastTimeMs,
+    );
+    const index = this.raft.proposeMembership(membership, timeMs, wallMs);
+    const origin = { kind: 'admin', requestId } as const;
+    const { term } = this.raft;
+    this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
   }
 
   #lead(): void {
@@ -420,12 +477,18 @@ export class Coordinator {
       case 'loop':
         origin.applied();
         break;
+      case 'admin':
+        this.#administration.done(origin.requestId);
+        break;
     }
   }
 
   #answerUnknown(origin: Origin): void {
     if (origin.kind === 'ingress') {
       this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
+    } else if (origin.kind === 'admin') {
+      const text = 'leadership was lost before it was applied';
+      this.#administration.refuse(origin.requestId, new DistricError('OUTCOME_UNKNOWN', text));
     } else if (origin.kind === 'peer') {
       this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
     }
@@ -435,7 +498,8 @@ export class Coordinator {
 
   #flush(): void {
     this.#reads.startRound(this.raft, this.#now.monotonicMs);
-    const { messages, write, reads } = this.raft.output();
+    const { messages, write, reads, snapshots } = this.raft.output();
+    this.#snapshots.carryOut(snapshots, this.state.committing);
     if (write !== undefined) this.#ports.persist(write);
     for (const { to, message } of messages) {
       if (message.kind === 'APPEND_ENTRIES_RESPONSE') this.#stamp(message.body);
@@ -469,7 +533,7 @@ export class Coordinator {
   }
 
   #commitState(): void {
-    if (this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
+    if (this.raft.installing || this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
     const due = this.#now.monotonicMs >= this.#stateCommitDueMs || this.state.pendingBytes >= STATE_COMMIT_BYTES;
     if (!due) return;
     // After a crash the log must reach what the state holds. Applied entries are committed, not always flushed here.
@@ -485,14 +549,25 @@ export class Coordinator {
 
   /** A state that is full waits for its commit, and with it for the log: memory is bounded. */
   #mayApply(): boolean {
-    if (this.raft.commitIndex === this.state.appliedIndex) return false;
+    if (this.raft.installing || this.raft.commitIndex === this.state.appliedIndex) return false;
     return this.state.pendingBytes < STATE_COMMIT_BYTES || !this.#appliedUnflushed();
   }
 
   #cutLog(): void {
-    const { firstIndex } = this.raft.log;
-    const upTo = Math.min(this.#durableAppliedIndex, this.raft.safeCutIndex) - CUT_ENTRIES_KEPT;
-    if (upTo - firstIndex >= CUT_ENTRIES_TRIGGER - CUT_ENTRIES_KEPT) this.raft.cut(upTo);
+    const { entriesTrigger, entriesKept, bytesMax } = this.#config.logKept ?? LOG_KEPT;
+    const { log, safeCutIndex } = this.raft;
+    const isTooLarge = this.#ports.snapshots !== undefined && this.#logBytes() >= bytesMax;
+    const upTo = Math.min(this.#durableAppliedIndex, isTooLarge ? Infinity : safeCutIndex) - entriesKept;
+    if (upTo - log.firstIndex >= (isTooLarge ? 1 : entriesTrigger - entriesKept)) this.raft.cut(upTo);
+  }
+
+  /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
+  #reopenState(snapshotId: string, store: KeyValueReader): void {
+    this.state.reload(store);
+    this.#durableAppliedIndex = this.state.appliedIndex;
+    this.#hashes.clear();
+    this.raft.snapshotInstalled(snapshotId);
+    this.#ports.log.info({ component: 'raft', index: this.state.appliedIndex }, 'a snapshot was installed');
   }
 
   /** Commits what is applied, for a shutdown: true when there was something to wait for. */

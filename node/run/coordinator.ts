@@ -102,6 +102,7 @@ export class CoordinatorProcess {
         log: logStore,
         store: stateStore,
         boot: logStore.boot,
+        logBytes: () => logStore.usedBytes(),
       },
       readClocks(),
     );
@@ -319,7 +320,8 @@ function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
   const voters = config.coordinators.map(({ id }) => id);
   assert(voters.includes(config.nodeId), 'the configuration lists this coordinator');
   return {
-    raft: { nodeId: config.nodeId, voters, ...RAFT_PROFILES[config.raft.profile] },
+    raft: { nodeId: config.nodeId, ...RAFT_PROFILES[config.raft.profile] },
+    voters,
     clusterName: config.clusterName,
     newClusterId: randomUUID(),
     coordinators: config.coordinators,
