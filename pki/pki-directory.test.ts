@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -70,6 +70,20 @@ describe('PkiDirectory', () => {
     expect([pki.trusted.length, pki.pendingStep, signerOf('issued/worker-w1')]).toEqual([1, undefined, 0]);
     expect(certificateHash(pki.signing)).not.toBe(old);
     expect(pki.clusterName).toBe('prod');
+  });
+
+  it('drops no authority that a certificate still needs', async () => {
+    await pki.issue({ role: 'worker', name: 'w1', validity });
+    await pki.issue({ role: 'worker', name: 'w2', validity });
+    await pki.rotate('trust', long, validity);
+    // As if the switch had been cut off after the new key was in place.
+    renameSync(join(path, 'ca-next.key'), join(path, 'ca.key'));
+    await pki.issue({ role: 'worker', name: 'w1', validity });
+    await expect(pki.rotate('drop', long, validity)).rejects.toThrow(/worker\/w2.*distric pki issue --all/);
+    expect(pki.trusted).toHaveLength(2);
+    await pki.reissueAll(validity);
+    await pki.rotate('drop', long, validity);
+    expect(signerOf('issued/worker-w2')).toBe(0);
   });
 
   it('makes join tokens that pin the authority which signs', () => {

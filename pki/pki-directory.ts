@@ -17,7 +17,7 @@ import { alternativeNames, identityOf, isIdentityName, type Identity, type Ident
 import { DistricError } from '../base/errors.ts';
 import { Authority, DAY_MS, validFor, type Validity } from './authority.ts';
 import { createJoinToken, newJoinSecret, readJoinSecret } from './join-token.ts';
-import { certificateHash, pemOf, readCertificates } from './pem.ts';
+import { certificateHash, isIssuedBy, pemOf, readCertificates } from './pem.ts';
 
 export interface IssueOptions {
   role: IdentityRole;
@@ -144,7 +144,8 @@ export class PkiDirectory {
   /**
    * One step of replacing the authority; between two, every node has to have what the one before made.
    * trust: a new authority, which all are to trust. switch: it signs, and all get new certificates. drop: the old one is
-   * trusted no more. Throws IN_USE when it is another step's turn.
+   * trusted no more. Throws IN_USE when it is another step's turn,
+   * or a certificate still needs the old one.
    */
   async rotate(step: RotationStep, authorityValidity: Validity, validity: Validity): Promise<void> {
     const turn = this.pendingStep ?? 'trust';
@@ -157,12 +158,22 @@ export class PkiDirectory {
       renameSync(this.#file('ca-next.key'), this.#file('ca.key'));
       await this.reissueAll(validity);
     } else {
+      this.#checkSwitched();
       this.#writeBundle(pemOf([this.signing]));
     }
   }
 
   joinToken(grant: { role: 'coordinator' | 'worker'; name?: string; expiresMs: number; uses: number }): string {
     return createJoinToken(readJoinSecret(this.#read('join.secret')), certificateHash(this.signing), grant);
+  }
+
+  /** A switch that was cut off leaves certificates of the authority before, and their nodes would be shut out. */
+  #checkSwitched(): void {
+    const { signing } = this;
+    const left = this.issued.filter(({ certificate }) => !isIssuedBy(certificate, signing));
+    if (left.length === 0) return;
+    const names = left.map(({ identity: { role, name } }) => `${role}/${name}`).join(', ');
+    throw new DistricError('IN_USE', `the old authority signed ${names}: first run distric pki issue --all`);
   }
 
   #authority(): Promise<Authority> {
