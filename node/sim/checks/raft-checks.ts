@@ -15,6 +15,8 @@ import { demand } from '../violation.ts';
 interface Known {
   term: number;
   checksum: number;
+  /** Term of the leader that committed it. */
+  committedIn: number;
 }
 
 interface NodeRecord {
@@ -43,7 +45,7 @@ export class RaftChecks implements Observer {
   /** Checksum by (term, index) of every entry ever written. */
   readonly #entries = new Map<number, number>();
   /** By index, from 1. */
-  readonly #committed: Known[] = [{ term: 0, checksum: 0 }];
+  readonly #committed: Known[] = [{ term: 0, checksum: 0, committedIn: 0 }];
 
   constructor(counters: Counters) {
     this.#counters = counters;
@@ -153,7 +155,7 @@ export class RaftChecks implements Observer {
     for (let index = Math.max(record.commitIndex + 1, raft.log.firstIndex, 1); index <= raft.commitIndex; index++) {
       const { term, checksum } = raft.log.entry(index);
       const known = this.#committed[index];
-      if (known === undefined) this.#committed[index] = { term, checksum };
+      if (known === undefined) this.#committed[index] = { term, checksum, committedIn: raft.term };
       demand(known === undefined || known.checksum === checksum, 'commitHistory', () => {
         return `${node.id} commits entry ${index} of term ${term}, already committed is one of term ${String(known?.term)}`;
       });
@@ -232,7 +234,7 @@ export class RaftChecks implements Observer {
     if (leading > 1) this.#counters.add('two leaders of different terms at once');
     // A late winner of an old term knows nothing of what newer terms have committed, and will not commit anything.
     let last = this.committedIndex;
-    while ((this.#committed[last]?.term ?? 0) > term) last--;
+    while ((this.#committed[last]?.committedIn ?? 0) > term) last--;
     const log = node.coordinator?.raft.log;
     if (last === 0 || log === undefined) return;
     const has =
