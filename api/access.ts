@@ -122,6 +122,10 @@ export function parseKeyText(text: string): { id: string; secret: string } | und
 
 // ---- requests --------------------------------------------------------------------------------------------------------
 
+/** Failed tries that one source address may make, and addresses that are counted, over REST and binary alike. */
+export const FAILURES_PER_SECOND = 5;
+export const FAILURES_BURST = 20;
+export const FAILED_SOURCES_MAX = 10_000;
 export const RATE_LIMIT_MAX = 1_000_000;
 /** How long both secrets of a rotated key are accepted when the request does not say. */
 export const ROTATION_OVERLAP_DEFAULT = '24h';

@@ -78,3 +78,12 @@ export function isLoopback(host: string): boolean {
   const ipv4 = host.toLowerCase().startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;
   return host === 'localhost' || host === '::1' || (isIpv4(ipv4) && ipv4.startsWith('127.'));
 }
+
+/** What failures of an address are counted by: IPv6 hosts choose their own lower half, so it does not count. */
+export function sourceOf(address: string): string {
+  if (!isIpv6(address) || address.toLowerCase().startsWith('::ffff:')) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = head.split(':').filter((group) => group !== '');
+  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length;
+  return [...groups, ...new Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? '').split(':')].slice(0, 4).join(':'); // prettier-ignore
+}

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { AccessRole } from '../api/access.ts';
+import { type AccessRole, FAILURES_BURST, FAILURES_PER_SECOND } from '../api/access.ts';
 import type { Identity } from '../api/identity.ts';
 import type { DistricError } from '../base/errors.ts';
 import { CALL_ITEMS_MAX, ClientDesk, type ClientDeskParts } from './client-desk.ts';
@@ -38,7 +38,7 @@ function hello(authorization?: string): Body<'HELLO'> {
 
 /** Opens a session, makes one call, and gives its one answer. */
 function ask(client: ClientDesk, message: Message, authorization?: string, identity?: Identity): Answer {
-  const opened = client.open(hello(authorization), identity);
+  const opened = client.open(hello(authorization), identity, '127.0.0.1:1');
   if ('error' in opened) return opened;
   const answers: Answer[] = [];
   client.call(opened.session, { message, done: (answer) => answers.push(answer) });
@@ -67,6 +67,27 @@ function refusals(answer: Answer): [number, string][] {
   if ('error' in answer || answer.message.kind !== 'CLIENT_RESPONSE') throw new Error(codeOf(answer));
   return answer.message.body.refused.map(({ index, error }) => [index, error.code]);
 }
+
+describe('failed tries', () => {
+  it('of one address are told so often, and keep out nobody with a good key', () => {
+    const actor = { kind: 'key', id: 'k', name: 'k', role: 'submitter' } as const;
+    const identify = (key: string | undefined): Identified =>
+      key === 'good' ? { actor, rateLimit: 0 } : { failure: 'unknown' };
+    const guarded = desk({ identify });
+    const tried = (key: string, address: string): string => {
+      const opened = guarded.open(hello(key), undefined, address);
+      return 'error' in opened ? opened.error.code : 'open';
+    };
+    for (let port = 1; port <= FAILURES_BURST; port++) {
+      expect(tried('bad', `[2001:db8::${String(port)}]:${String(port)}`)).toBe('UNAUTHENTICATED');
+    }
+    expect(tried('bad', '[2001:db8::1]:99')).toBe('RATE_LIMITED');
+    expect(tried('good', '[2001:db8::1]:99')).toBe('open');
+    expect(tried('bad', '10.0.0.1:99')).toBe('UNAUTHENTICATED');
+    nowMs += 1_000 / FAILURES_PER_SECOND;
+    expect(tried('bad', '[2001:db8::1]:99')).toBe('UNAUTHENTICATED');
+  });
+});
 
 describe('messages', () => {
   it('go to the gateway as they came; what is out of the ordinary is told by index', () => {
@@ -203,7 +224,7 @@ describe('access', () => {
   it('ends with the key, on open connections too, and keeps to its rate', () => {
     keys.set('key', holder('admin', 2));
     const guarded = desk({ identify });
-    const opened = guarded.open(hello('key'), undefined);
+    const opened = guarded.open(hello('key'), undefined, '127.0.0.1:1');
     if ('error' in opened) throw opened.error;
     const codes: string[] = [];
     const call = (): void =>

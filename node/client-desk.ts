@@ -2,8 +2,18 @@
  * What clients of the binary protocol may ask, put to the gateway: the counterpart of the REST resources.
  * Who a client is, is looked at again once in a while: a key that is revoked ends its use, not only new connections.
  */
-import { type Actor, ANONYMOUS, mayDo, type Permission, rolesWith } from '../api/access.ts';
+import {
+  type Actor,
+  ANONYMOUS,
+  FAILED_SOURCES_MAX,
+  FAILURES_BURST,
+  FAILURES_PER_SECOND,
+  mayDo,
+  type Permission,
+  rolesWith,
+} from '../api/access.ts';
 import type { Identity } from '../api/identity.ts';
+import { sourceOf } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
 import { encodeText, type Host } from '../base/host.ts';
@@ -51,6 +61,7 @@ export interface ClientDeskParts {
 export class ClientDesk {
   readonly #parts: ClientDeskParts;
   readonly #calls = new BucketTable(LIMITED_KEYS_MAX);
+  readonly #failures = new BucketTable(FAILED_SOURCES_MAX);
 
   constructor(parts: ClientDeskParts) {
     this.#parts = parts;
@@ -60,10 +71,17 @@ export class ClientDesk {
   open(
     { authorization }: Body<'HELLO'>,
     identity: Identity | undefined,
+    address: string,
   ): { session: ClientSession } | { error: DistricError } {
     const { wallMs, monotonicMs } = this.#parts.clock();
     const identified = this.#identify(authorization, identity, wallMs);
-    if ('failure' in identified) return { error: this.#unauthenticated(identified.failure) };
+    if ('failure' in identified) {
+      const error = this.#unauthenticated(identified.failure);
+      // As over REST: a good key is looked at first, and never kept out by this.
+      const source = sourceOf(address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
+      const { allowed } = this.#failures.take(source, FAILURES_PER_SECOND, FAILURES_BURST, monotonicMs);
+      return { error: allowed ? error : new DistricError('RATE_LIMITED', 'too many tries without a good key') };
+    }
     return { session: { authorization, identity, identified, identifiedMs: monotonicMs } };
   }
 

@@ -27,7 +27,8 @@ All of them are decided before the body is read. Without a good key a path that 
 - Each key may make \`limits.requestsPerSecondPerKey\` requests a second at each coordinator (0, the default: no limit), or its
   own \`rate_limit\`. A second's worth may come at once. \`RateLimit-Limit\`, \`RateLimit-Remaining\` and \`RateLimit-Reset\`
   (seconds) are in every answer to a key that has a limit. The admin key has none.
-- 20 failed tries at once and 5 a second from one address (of IPv6 the first 64 bits) are answered 401, more of them 429.
+- 20 failed tries at once and 5 a second from one address (of IPv6 the first 64 bits) are answered 401, more of them 429,
+  over REST and the binary protocol each.
   A good key is never kept out by this: it is looked at first.
 
 \`distric_auth_failures_total{reason}\` and \`distric_rate_limited_total\` count them.
@@ -76,6 +77,9 @@ away. To replace it, change the file and restart one coordinator after the other
 
 With \`auth.mode: disabled\` (the default) everybody who reaches the port may do everything. So a node refuses to listen
 beyond loopback without TLS and \`auth.mode: required\`, unless \`insecureAllowPublicListen\` says that the network is trusted.
+
+Keys alone do not protect the port between nodes: without TLS whoever reaches it can call itself a coordinator. Access is
+whole only with both.
 
 ## Keys
 

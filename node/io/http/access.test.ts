@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ACCESS_ROLES, type AccessRole, GUARDED_ROUTES, keyText, mayDo, permissionOf } from '../../../api/access.ts';
+import { sourceOf } from '../../../base/address.ts';
 import { KeyRing } from '../../key-ring.ts';
-import { type AccessOptions, digest, sourceOf } from './access.ts';
+import { type AccessOptions, digest } from './access.ts';
 import { ApiServer } from './api-server.ts';
 import { RecordingGateway } from './recording-gateway.ts';
 import { CountedAccess, guardWith, keyRecord } from './test-access.ts';

@@ -6,9 +6,20 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Actor, ANONYMOUS, isOpenRoute, mayDo, permissionOf, rolesWith, STRANGER } from '../../../api/access.ts';
+import {
+  type Actor,
+  ANONYMOUS,
+  FAILED_SOURCES_MAX,
+  FAILURES_BURST,
+  FAILURES_PER_SECOND,
+  isOpenRoute,
+  mayDo,
+  permissionOf,
+  rolesWith,
+  STRANGER,
+} from '../../../api/access.ts';
 import { identityOf } from '../../../api/identity.ts';
-import { isIpv6 } from '../../../base/address.ts';
+import { sourceOf } from '../../../base/address.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { type BucketState, BucketTable } from '../../../base/token-bucket.ts';
 import type { AuthFailure, Digest, Identified, KeyRing } from '../../key-ring.ts';
@@ -39,10 +50,6 @@ export interface AccessOptions {
   failuresBurst?: number;
 }
 
-const FAILURES_PER_SECOND = 5;
-const FAILURES_BURST = 20;
-/** Source addresses of failed tries that are counted. */
-const FAILED_SOURCES_MAX = 10_000;
 const LIMITED_KEYS_MAX = 10_000;
 const AUTHORIZATION_CHARS_MAX = 256;
 /** A refused request with a longer body (or an unknown length) loses its connection: the rest is not worth reading. */
@@ -68,15 +75,6 @@ function bearerOf(request: FastifyRequest): string | undefined {
   if (header === undefined) return undefined;
   const [, token = ''] = /^bearer +(\S+) *$/i.exec(header.slice(0, AUTHORIZATION_CHARS_MAX)) ?? [];
   return token;
-}
-
-/** IPv6 hosts choose their own lower half, so it does not count. */
-export function sourceOf(address: string): string {
-  if (!isIpv6(address) || address.toLowerCase().startsWith('::ffff:')) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = head.split(':').filter((group) => group !== '');
-  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length;
-  return [...groups, ...new Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? '').split(':')].slice(0, 4).join(':'); // prettier-ignore
 }
 
 function seconds(ms: number): string {

@@ -49,6 +49,8 @@ export interface PeerNetOptions {
 
 export interface ClientDoor {
   accept(connection: Connection, hello: HelloBody): void;
+  /** Ends what was accepted longer ago than that. */
+  endOlderThan(ageMsMax: number): void;
 }
 
 /**
@@ -254,6 +256,7 @@ export class PeerNet {
     for (const link of [...this.#accepted.values()]) {
       if (link.ageMs(nowMs) > linkAgeMsMax * 1.5) link.leave('too_old');
     }
+    this.#options.clients?.endOlderThan(linkAgeMsMax);
   }
 
   #refuse(connection: Connection, { nodeId, role, clusterName }: HelloBody, reason: Refusal): void {

@@ -23,7 +23,8 @@ export interface IncomingCall {
 
 /** Who answers. `S` is what it knows of a caller. */
 export interface CallDesk<S> {
-  open(hello: HelloBody, identity: Identity | undefined): { session: S } | { error: DistricError };
+  /** `address` is where the caller comes from, `host:port`. */
+  open(hello: HelloBody, identity: Identity | undefined, address: string): { session: S } | { error: DistricError };
   call(session: S, call: IncomingCall): void;
   closed(session: S): void;
 }
@@ -87,11 +88,13 @@ export class RpcServer<S> {
       ? { error: new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one') }
       : callers.size >= limits.callersMax
         ? { error: new DistricError('QUEUE_FULL', 'this node has as many clients as it takes') }
-        : desk.open(hello, connection.identity);
+        : desk.open(hello, connection.identity, connection.address);
     if ('error' in opened) {
       const { code, message } = opened.error;
       metrics.tcpError('refused');
-      log.warn({ address: connection.address, code, reason: message, nodeId: hello.nodeId }, 'client refused');
+      // The first refusals of a flood are news, the others would fill the log.
+      const level = code === 'RATE_LIMITED' ? 'debug' : 'warn';
+      log[level]({ address: connection.address, code, reason: message, nodeId: hello.nodeId }, 'client refused');
       const envelope = { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId: 0 };
       connection.send({ kind: 'RPC_ERROR', body: errorBody(opened.error) }, envelope);
       connection.goAway(code);
@@ -111,11 +114,17 @@ export class RpcServer<S> {
     for (const caller of this.#shared.callers) caller.tell(message);
   }
 
+  /** Lets go of callers that are here so long: each has to show anew who it is. What they asked is answered first. */
+  endOlderThan(ageMsMax: number): void {
+    const sinceMs = performance.now() - ageMsMax;
+    for (const caller of this.#shared.callers) if (caller.sinceMs < sinceMs) caller.leave('too_old');
+  }
+
   /** Takes no new callers and calls; resolves when all that is held is answered, or after `drainMsMax`. */
   async drain(): Promise<void> {
     const shared = this.#shared;
     shared.draining = true;
-    for (const caller of shared.callers) caller.leave();
+    for (const caller of shared.callers) caller.leave('shutting_down');
     if (shared.callers.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, shared.limits.drainMsMax);
@@ -128,13 +137,15 @@ export class RpcServer<S> {
 }
 
 class Caller<S> implements ConnectionOwner {
+  readonly sinceMs = performance.now();
   readonly #shared: Shared<S>;
   readonly #connection: Connection;
   readonly #session: S;
   readonly #held: HeldCalls;
   /** Calls that wait until their caller reads what it was answered; undefined while it does. */
   #deferred: IncomingCall[] | undefined;
-  #leaving = false;
+  /** Why no more calls are wanted of it. */
+  #leaving: string | undefined;
   #gone = false;
 
   constructor(shared: Shared<S>, connection: Connection, session: S) {
@@ -145,9 +156,10 @@ class Caller<S> implements ConnectionOwner {
   }
 
   /** Says that no more calls are wanted; the connection ends with the last answer. */
-  leave(): void {
-    this.#leaving = true;
-    this.#connection.send({ kind: 'GOAWAY', body: { reason: 'shutting_down' } });
+  leave(reason: string): void {
+    if (this.#leaving !== undefined) return;
+    this.#leaving = reason;
+    this.#connection.send({ kind: 'GOAWAY', body: { reason } });
     this.#endIfIdle();
   }
 
@@ -193,7 +205,7 @@ class Caller<S> implements ConnectionOwner {
   #dispatch(call: IncomingCall): void {
     const { limits, desk } = this.#shared;
     if (this.#gone) call.done({ error: GONE });
-    else if (this.#leaving) call.done({ error: new DistricError('SHUTTING_DOWN', 'this node is shutting down') });
+    else if (this.#leaving !== undefined) call.done({ error: LEAVING });
     else if (this.#shared.heldBytes > limits.heldBytesMax) {
       call.done({ error: new DistricError('QUEUE_FULL', 'this node holds as many calls as it takes') });
     } else desk.call(this.#session, call);
@@ -257,9 +269,10 @@ class Caller<S> implements ConnectionOwner {
   }
 
   #endIfIdle(): void {
-    if (this.#leaving && this.#held.calls === 0) this.#connection.end('shutting_down');
+    if (this.#leaving !== undefined && this.#held.calls === 0) this.#connection.end(this.#leaving);
   }
 }
 
+const LEAVING = new DistricError('SHUTTING_DOWN', 'this connection ends: make a new one');
 const GONE = new DistricError('SHUTTING_DOWN', 'the caller has gone');
 const TOO_LARGE = new DistricError('PAYLOAD_TOO_LARGE', 'the answer is over the frame limit: ask for less at once');

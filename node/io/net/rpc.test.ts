@@ -77,6 +77,24 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
 
 afterEach(closeAll);
 
+describe('a caller that stays', () => {
+  it('has to come anew after a while, and has its answers first', async () => {
+    const { desk, address } = await serve({}, { limits: { linkAgeMsMax: 30, sweepMs: 5 } });
+    desk.onCall = () => undefined;
+    const net = caller();
+    const ended = Promise.withResolvers<string>();
+    const first = net.dial(address, { closed: (_, reason) => ended.resolve(reason) });
+    await first.opened;
+    const answer = first.call(ask('late'));
+    while (first.usable) await new Promise((resolve) => setTimeout(resolve, 5));
+    const second = net.dial(address);
+    await second.opened;
+    for (const call of desk.calls) call.done(echo(call));
+    expect(textOf(await answer)).toBe('late');
+    expect(await ended.promise).toBe('drained');
+  });
+});
+
 describe('calls', () => {
   it('answers a thousand calls on one connection, in any order', async () => {
     const { desk, address } = await serve();

@@ -114,7 +114,7 @@ describe('PeerNet over mutual TLS', () => {
     const accepted: (Identity | undefined)[] = [];
     const transport = new TlsTransport('test', await material('c1', 'coordinator'));
     const accept = ({ identity }: Connection): void => void accepted.push(identity);
-    const c1 = node('c1', { transport, clients: { accept } });
+    const c1 = node('c1', { transport, clients: { accept, endOlderThan: () => undefined } });
     const address = await c1.listen();
     const greeting = frame(hello('someone', 'bulk', 'test', 'client'));
     const asWorker = await material('w1', 'worker');
