@@ -7,8 +7,9 @@ import { Random } from '../../base/random.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { ApiServer } from '../io/http/api-server.ts';
+import { LmdbSnapshots } from '../io/lmdb/lmdb-snapshots.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
-import { StateStore } from '../io/lmdb/state-store.ts';
+import { StateDisk } from '../io/lmdb/state-disk.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
@@ -49,7 +50,8 @@ export class CoordinatorProcess {
   readonly #config: NodeConfig;
   readonly #parts: CoordinatorProcessParts;
   readonly #logStore: LogStore;
-  readonly #stateStore: StateStore;
+  readonly #stateDisk: StateDisk;
+  readonly #snapshots: LmdbSnapshots;
   readonly #net: PeerNet;
   readonly #api: ApiServer;
   readonly #ingress: Ingress;
@@ -61,11 +63,19 @@ export class CoordinatorProcess {
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
 
-  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateStore: StateStore) {
+  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateDisk: StateDisk) {
     this.#config = config;
     this.#parts = parts;
     this.#logStore = logStore;
-    this.#stateStore = stateStore;
+    this.#stateDisk = stateDisk;
+    const log = loopLog(parts.logging);
+    this.#snapshots = new LmdbSnapshots({
+      disk: stateDisk,
+      dir: join(config.dataDir, 'snapshots'),
+      answer: (input) => this.#take(input),
+      onFatal: (error) => this.#fail(error),
+      log,
+    });
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
       host: nodeHost,
@@ -81,11 +91,11 @@ export class CoordinatorProcess {
       coordinatorConfig(config),
       {
         host: nodeHost,
-        ports: this.#ports(loopLog(parts.logging)),
+        ports: this.#ports(log),
         metrics: parts.metrics,
         random,
         log: logStore,
-        store: stateStore,
+        store: stateDisk.current,
         boot: logStore.boot,
         logBytes: () => logStore.usedBytes(),
       },
@@ -131,7 +141,8 @@ export class CoordinatorProcess {
       queueBytesMax: config.limits.logQueueBytesMax,
       onFlush: nodeMetrics.logFlushed,
     });
-    const stateStore = await StateStore.open(join(config.dataDir, 'state'), {
+    // The lock of the log guards the whole data directory.
+    const stateDisk = await StateDisk.open(config.dataDir, {
       mapBytesMax: config.limits.stateMapBytesMax,
       onCommit: nodeMetrics.stateCommitted,
     }).catch(async (error: unknown) => {
@@ -140,9 +151,9 @@ export class CoordinatorProcess {
     });
     nodeMetrics.observeStorage({
       log: { usedBytes: () => logStore.usedBytes(), bytesMax: config.limits.logMapBytesMax },
-      state: { usedBytes: () => stateStore.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
+      state: { usedBytes: () => stateDisk.current.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
     });
-    const started = new CoordinatorProcess(config, parts, logStore, stateStore);
+    const started = new CoordinatorProcess(config, parts, logStore, stateDisk);
     try {
       return { process: started, addresses: await started.#listen() };
     } catch (error) {
@@ -173,7 +184,10 @@ export class CoordinatorProcess {
     const inbox = this.#inbox;
     this.#inbox = [];
     const now = readClocks();
-    for (const input of inbox) this.#coordinator.step(input, now);
+    for (const input of inbox) {
+      this.#coordinator.step(input, now);
+      if (input.kind === 'snapshotInstalled') this.#stateDisk.retire();
+    }
     const more = this.#coordinator.turn(now);
     const replies = this.#replies;
     this.#replies = [];
@@ -191,7 +205,7 @@ export class CoordinatorProcess {
         );
       },
       commitState: (writes) => {
-        this.#stateStore.commit(writes).then(
+        this.#stateDisk.current.commit(writes).then(
           () => {
             this.#take({ kind: 'stateCommitted' });
             this.#stateCommitted?.();
@@ -201,6 +215,7 @@ export class CoordinatorProcess {
       },
       reply: (reply) => this.#replies.push(reply),
       log,
+      snapshots: this.#snapshots,
     };
   }
 
@@ -247,7 +262,8 @@ export class CoordinatorProcess {
     this.#coordinator.halt();
     await this.#net.close();
     await this.#logStore.close();
-    await this.#stateStore.close();
+    await this.#snapshots.close();
+    await this.#stateDisk.close();
   }
 
   async #commitState(): Promise<void> {
