@@ -62,6 +62,7 @@ export class CoordinatorProcess {
   #replies: Reply[] = [];
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
+  #handedOver: (() => void) | undefined;
 
   private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateDisk: StateDisk) {
     this.#config = config;
@@ -189,6 +190,7 @@ export class CoordinatorProcess {
       if (input.kind === 'snapshotInstalled') this.#stateDisk.retire();
     }
     const more = this.#coordinator.turn(now);
+    if (this.#handedOver !== undefined && this.#isLedByAnother()) this.#handedOver();
     const replies = this.#replies;
     this.#replies = [];
     for (const reply of replies) this.#ingress.onReply(reply);
@@ -253,9 +255,17 @@ export class CoordinatorProcess {
     return { status: 'DEGRADED', message: 'no worker is registered' };
   }
 
-  /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
+  #isLedByAnother(): boolean {
+    const { leaderId } = this.#coordinator;
+    return leaderId !== undefined && leaderId !== this.#config.nodeId;
+  }
+
+  /** Hands the leadership on, answers what is in flight, commits the state, leaves the network, closes the disk. */
   async stop(): Promise<void> {
-    await this.#api.close();
+    // No new requests from here on; those in flight need a leader, this node or the next.
+    const drained = this.#api.close();
+    await this.#handOver();
+    await drained;
     this.#ingress.close();
     await this.#commitState();
     this.#turns.stop();
@@ -264,6 +274,20 @@ export class CoordinatorProcess {
     await this.#logStore.close();
     await this.#snapshots.close();
     await this.#stateDisk.close();
+  }
+
+  /** So that nobody has to wait for an election time-out; if it comes to nothing, they do. */
+  async #handOver(): Promise<void> {
+    if (!this.#coordinator.handOver()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, RAFT_PROFILES[this.#config.raft.profile].electionMsMax);
+      this.#handedOver = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#turns.schedule();
+    });
+    this.#handedOver = undefined;
   }
 
   async #commitState(): Promise<void> {
