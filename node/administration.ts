@@ -30,6 +30,19 @@ export class Administration {
     }
   }
 
+  /**
+   * For a shutdown: begins to hand the leadership to the voter that has most of the log. False when this node does not
+   * lead, or no other voter answers.
+   */
+  handOver(): boolean {
+    const raft = this.#raft;
+    if (raft.role !== 'leader') return false;
+    const matchIndexOf = (id: string): number => raft.matchIndexOf(id) ?? 0;
+    const others = raft.membership.voters.filter((id) => raft.matchIndexOf(id) !== undefined && raft.peerActive(id));
+    const [furthest] = others.sort((a, b) => matchIndexOf(b) - matchIndexOf(a));
+    return furthest !== undefined && raft.transferTo(furthest);
+  }
+
   #changeMembers(requestId: number, change: MembershipChange): void {
     const busy = this.#raft.membershipBusy();
     if (busy !== undefined) {

@@ -589,6 +589,11 @@ export class Coordinator {
     };
   }
 
+  /** For a shutdown: true when the leadership is being handed on now. */
+  handOver(): boolean {
+    return this.#administration.handOver();
+  }
+
   /** After a failed write or a broken invariant nothing more may leave this node. */
   halt(): void {
     this.#halted = true;
