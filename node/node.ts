@@ -30,6 +30,7 @@ import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
+import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { TaskDesk } from './task-desk.ts';
 
@@ -40,9 +41,6 @@ export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
 export const STATE_COMMIT_MS = 250;
 /** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
 export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 1024 * 1024 * 1024 } as const;
-/** State hashes are compared at every multiple of this index. */
-export const HASH_INTERVAL = 128;
-const HASHES_KEPT = 64;
 
 export interface CoordinatorConfig {
   raft: Omit<RaftConfig, 'snapshots'>;
@@ -100,7 +98,7 @@ export class Coordinator {
   #stateCommitDueMs = 0;
   #durableAppliedIndex: number;
   #committingIndex = 0;
-  #hashes = new Map<number, number>();
+  readonly #hashes = new StateHashes();
   #halted = false;
 
   constructor(config: CoordinatorConfig, parts: CoordinatorParts, now: Now) {
@@ -440,7 +438,7 @@ export class Coordinator {
     if (this.#mayApply()) {
       for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
         const { result, events } = this.state.apply(entry);
-        if (entry.index % HASH_INTERVAL === 0) this.#rememberHash(entry.index);
+        this.#hashes.applied(entry.index, this.state.hash);
         // Events first: the answer of a results entry forgets who is to be told of each.
         for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
         const proposal = this.#proposals.applied(entry.index, entry.term);
@@ -512,19 +510,12 @@ export class Coordinator {
   /** A follower's answer tells its clock and its latest state hash. */
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
-    const hashIndex = this.state.appliedIndex - (this.state.appliedIndex % HASH_INTERVAL);
-    body.hashIndex = this.#hashes.has(hashIndex) ? hashIndex : 0;
-    body.stateHash = this.#hashes.get(hashIndex) ?? 0;
-  }
-
-  #rememberHash(index: number): void {
-    this.#hashes.set(index, this.state.hash);
-    if (this.#hashes.size > HASHES_KEPT) this.#hashes.delete(index - HASHES_KEPT * HASH_INTERVAL);
+    Object.assign(body, this.#hashes.latest(this.state.appliedIndex));
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
-    const own = this.#hashes.get(body.hashIndex);
-    if (body.hashIndex === 0 || own === undefined || own === body.stateHash) return;
+    const own = this.#hashes.differing(body.hashIndex, body.stateHash);
+    if (own === undefined) return;
     this.#metrics.stateHashMismatch();
     this.#ports.log.error(
       { component: 'state', peer: from, index: body.hashIndex, own, theirs: body.stateHash },
