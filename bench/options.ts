@@ -21,7 +21,7 @@ export const USAGE = `npm run bench -- [ingest|workflows|rpc|all] [options]
   --quick            shorter runs, for a look and not for a figure
   --peers etcd|none  what ingest is held against in the same run (default etcd; needs Go to build it once)
   --batch N          messages in a request (default 100)
-  --callers N        requests under way at once (default 32)
+  --callers N        requests under way at once (default 64)
   --data DIR         where the data lies (default the system's temporary directory)`;
 
 /** Throws with a sentence for the user when an argument is wrong. */
@@ -34,7 +34,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       peers: { type: 'string', default: 'etcd' },
       batch: { type: 'string', default: '100' },
-      callers: { type: 'string', default: '32' },
+      callers: { type: 'string', default: '64' },
       data: { type: 'string', default: tmpdir() },
     },
   });
