@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Authority, DAY_MS, validFor, type KeyedCertificate } from '../../../pki/authority.ts';
 import type { Message } from '../../core/tlv/messages.ts';
@@ -27,6 +28,21 @@ class Echo {
     },
   };
   node: TestNode | undefined;
+}
+
+/** Two raw connections that are to be the lanes of a link of n2. */
+async function lanes(
+  address: string,
+  ...features: string[]
+): Promise<{ control: Socket; bulk: Socket; hello: (lane: string) => Message }> {
+  return {
+    control: (await raw(address)).resume(),
+    bulk: (await raw(address)).resume(),
+    hello: (lane) => ({
+      kind: 'HELLO',
+      body: { nodeId: 'n2', role: 'coordinator', clusterName: 'test', lane, features },
+    }),
+  };
 }
 
 async function material(
@@ -122,6 +138,35 @@ describe('PeerNet renews a link', () => {
     old[1]?.destroy();
     await n1.until(() => n1.events.length === 3);
     expect(n1.events).toEqual(['up n2', 'down n2: closed_by_peer', 'up n2']);
+  });
+
+  it('before the link before it has handed over, and still in order', async () => {
+    const n1 = node('n1');
+    const address = await n1.listen();
+    const links = [await lanes(address), await lanes(address, 'renewal'), await lanes(address, 'renewal')] as const;
+    const say = async (link: 0 | 1 | 2, lane: 'control' | 'bulk', message: Message): Promise<void> => {
+      const { kind } = message;
+      const before = n1.count(`rpc ${kind}`);
+      links[link][lane].write(frame(message));
+      if (kind === 'HELLO') await n1.until(() => n1.count(`rpc ${kind}`) > before);
+    };
+    for (const link of [0, 1] as const) {
+      await say(link, 'control', links[link].hello('control'));
+      await say(link, 'bulk', links[link].hello('bulk'));
+    }
+    const goAway: Message = { kind: 'GOAWAY', body: { reason: 'renewed' } };
+    await say(0, 'control', goAway);
+    await n1.until(() => n1.count('active') === 5);
+    await say(2, 'control', links[2].hello('control'));
+    await say(2, 'bulk', links[2].hello('bulk'));
+    await say(2, 'control', readIndex(3));
+    await say(1, 'control', readIndex(2));
+    for (const lane of ['control', 'bulk'] as const) await say(1, lane, goAway);
+    await say(0, 'bulk', propose(1, 10));
+    await say(0, 'bulk', goAway);
+    await n1.until(() => n1.received.length === 3);
+    expect(requestIds(n1)).toEqual([1, 2, 3]);
+    expect(n1.events).toEqual(['up n2']);
   });
 
   it('is closed by who accepted it, when it is not renewed', async () => {

@@ -23,6 +23,9 @@ export interface LinkOwner {
   down(link: Link, reason: string, wasUp: boolean): void;
 }
 
+/** Of the time that a leaving link has for what is on its way. */
+const DRAIN_STEPS = 8;
+
 let lastLinkId = 0;
 
 /**
@@ -180,9 +183,15 @@ export class Link implements ConnectionOwner {
   #leave(reason: string): void {
     this.#state = 'leaving';
     this.#reason = reason;
+    this.#waitToDrain(DRAIN_STEPS);
+  }
+
+  /** In steps, so that a process that was paused still takes what came meanwhile before it gives up. */
+  #waitToDrain(steps: number): void {
     this.#leaveTimer = setTimeout(() => {
-      this.fail(reason);
-    }, this.#drainMsMax);
+      if (steps === 1) this.fail(this.#reason);
+      else this.#waitToDrain(steps - 1);
+    }, this.#drainMsMax / DRAIN_STEPS);
   }
 
   #end(reason: string, endConnection: (connection: Connection) => void): void {

@@ -238,11 +238,13 @@ export class PeerNet {
   #linkFor(nodeId: string, lane: Lane, isRenewal: boolean): Link {
     const there = this.#accepted.get(nodeId);
     if (there?.has(lane) === false) return there;
-    const inUse = there?.predecessor ?? there;
-    const predecessor = isRenewal && inUse?.usable === true ? inUse : undefined;
-    // The node dials anew, so what is here is a half-open rest of before, but for the link that is to hand over.
-    if (there !== undefined && there !== predecessor) there.leave('replaced');
-    if (inUse !== undefined && inUse !== predecessor) inUse.leave('replaced');
+    // One that is up may itself still wait for its predecessor: then it hands over in its turn.
+    const latest = there?.usable === true ? there : (there?.predecessor ?? there);
+    const predecessor = isRenewal && latest?.usable === true ? latest : undefined;
+    // The node dials anew, so what is here is a half-open rest of before, but for the links that are to hand over.
+    for (const link of new Set([there, latest, latest?.predecessor])) {
+      if (link !== undefined && link !== predecessor && link !== predecessor?.predecessor) link.leave('replaced');
+    }
     const link = new Link(this.#linkOwner, false, this.#context.limits.drainMsMax, predecessor);
     this.#accepted.set(nodeId, link);
     return link;
@@ -298,6 +300,8 @@ export class PeerNet {
       const next = links[0]?.peer;
       if (next !== undefined) this.#options.onPeerUp(next);
     }
+    // What was sent on it is lost, so its successor must not go on after the link before it as if nothing were.
+    if (successor !== undefined && !link.handedOver) link.predecessor?.fail(reason);
     successor?.proceed();
   }
 }
