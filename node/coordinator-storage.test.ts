@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import { nodeHost } from './io/host.ts';
-import { CUT_ENTRIES_KEPT, CUT_ENTRIES_TRIGGER, HASH_INTERVAL, STATE_COMMIT_MS } from './node.ts';
+import { LOG_KEPT, STATE_COMMIT_MS } from './node.ts';
+import { HASH_INTERVAL } from './state-hashes.ts';
 import { FORWARDED_MAX } from './proposals.ts';
 import { QUERIES_WAITING_MAX } from './reads.ts';
 import { TestCluster } from './test-cluster.ts';
@@ -103,11 +104,11 @@ describe('a restart', () => {
 
 describe('the log', () => {
   it('is cut once it is long, keeps what close followers need, and still restarts', () => {
-    fillLog(CUT_ENTRIES_TRIGGER + 1_000);
+    fillLog(LOG_KEPT.entriesTrigger + 1_000);
     for (const id of group.voters) {
       const { log } = group.at(id).core.raft;
-      expect(log.firstIndex).toBeGreaterThan(CUT_ENTRIES_TRIGGER - CUT_ENTRIES_KEPT);
-      expect(log.lastIndex - log.firstIndex).toBeGreaterThanOrEqual(CUT_ENTRIES_KEPT);
+      expect(log.firstIndex).toBeGreaterThan(LOG_KEPT.entriesTrigger - LOG_KEPT.entriesKept);
+      expect(log.lastIndex - log.firstIndex).toBeGreaterThanOrEqual(LOG_KEPT.entriesKept);
       expect(Math.min(...group.at(id).disk.entries.keys())).toBe(log.firstIndex);
     }
     for (const id of group.voters) group.crash(id);
@@ -121,7 +122,7 @@ describe('the log', () => {
     const [follower] = group.followers();
     group.isolate(follower!);
     const { lastIndex } = group.at(follower!).core.raft.log;
-    fillLog(CUT_ENTRIES_TRIGGER + 1_000);
+    fillLog(LOG_KEPT.entriesTrigger + 1_000);
     expect(group.at(group.leader()).core.raft.log.firstIndex).toBeLessThanOrEqual(lastIndex);
     group.rejoin(follower!);
     group.run(2_000);

@@ -403,3 +403,30 @@ describe('a read', () => {
     expect(reads[1]!.outcome).toMatchObject({ error: { code: 'NO_LEADER' } });
   });
 });
+
+describe('a leader that shuts down', () => {
+  it('hands its leadership to the voter that has most of the log, without an election time-out', () => {
+    const group = cluster();
+    const leader = group.leader();
+    const [behind, close] = group.followers();
+    group.bufferFull = (_from, to, { kind }) => to === behind && kind === 'APPEND_ENTRIES';
+    const write = group.submit(leader, [{}]);
+    group.until(() => write.outcomes !== undefined, 200);
+    expect(group.at(leader).core.handOver()).toBe(true);
+    group.until(() => group.at(close!).core.serving, 200);
+    expect(group.at(leader).core.leaderId).toBe(close);
+    group.bufferFull = () => false;
+    const later = group.submit(leader, [{}]);
+    group.until(() => later.outcomes !== undefined, 500);
+    expect(later.outcomes).toMatchObject([{ accepted: {} }]);
+  });
+
+  it('keeps it when nobody is there to take it, and has none when it only follows', () => {
+    const group = cluster();
+    const leader = group.leader();
+    for (const id of group.followers()) expect(group.at(id).core.handOver()).toBe(false);
+    const alone = new TestCluster(nodeHost, ['a']);
+    expect(alone.at(alone.leader()).core.handOver()).toBe(false);
+    expect(group.leader()).toBe(leader);
+  });
+});

@@ -9,11 +9,15 @@
  * 2. A leader proposes nothing before the empty entry of its term is applied: until then it may not know what is committed.
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
+import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
-import { Raft, type RaftBoot, type RaftConfig, type RaftRole } from './core/raft/raft.ts';
+import { type Membership, membershipOf, members } from './core/raft/membership.ts';
+import { Raft } from './core/raft/raft.ts';
+import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
@@ -25,6 +29,8 @@ import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
+import { anchorOf, Snapshots } from './snapshots.ts';
+import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { TaskDesk } from './task-desk.ts';
 
@@ -34,14 +40,12 @@ export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
 export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
 export const STATE_COMMIT_MS = 250;
 /** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
-export const CUT_ENTRIES_TRIGGER = 10_000;
-export const CUT_ENTRIES_KEPT = 2_000;
-/** State hashes are compared at every multiple of this index. */
-export const HASH_INTERVAL = 128;
-const HASHES_KEPT = 64;
+export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 1024 * 1024 * 1024 } as const;
 
 export interface CoordinatorConfig {
-  raft: RaftConfig;
+  raft: Omit<RaftConfig, 'snapshots'>;
+  /** The voters the cluster is born with, or, for a node that joins, was born with: until the log says otherwise. */
+  voters: readonly string[];
   clusterName: string;
   /** Proposed as the cluster's id if this node is the first leader ever. */
   newClusterId: string;
@@ -51,6 +55,8 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
+  logKept?: { entriesTrigger: number; entriesKept: number; bytesMax: number };
 }
 
 export interface CoordinatorParts {
@@ -60,7 +66,9 @@ export interface CoordinatorParts {
   random: Random;
   log: LogReader;
   store: KeyValueReader;
-  boot: Omit<RaftBoot, 'appliedIndex'>;
+  boot: Pick<RaftBoot, 'hardState' | 'firstIndex' | 'lastIndex'>;
+  /** Size of the log on disk. */
+  logBytes?: () => number;
 }
 
 export class Coordinator {
@@ -72,6 +80,9 @@ export class Coordinator {
   readonly state: StateMachine;
   readonly #proposals = new Proposals();
   readonly #reads: Reads;
+  readonly #snapshots: Snapshots;
+  readonly #administration: Administration;
+  readonly #logBytes: () => number;
   readonly #desk: TaskDesk;
   readonly #views: Views;
   readonly #clock = new ClusterClock();
@@ -87,7 +98,7 @@ export class Coordinator {
   #stateCommitDueMs = 0;
   #durableAppliedIndex: number;
   #committingIndex = 0;
-  #hashes = new Map<number, number>();
+  readonly #hashes = new StateHashes();
   #halted = false;
 
   constructor(config: CoordinatorConfig, parts: CoordinatorParts, now: Now) {
@@ -98,8 +109,21 @@ export class Coordinator {
     this.#now = now;
     this.state = new StateMachine(parts.host, parts.store);
     this.#durableAppliedIndex = this.state.appliedIndex;
-    const boot = { ...parts.boot, appliedIndex: this.state.appliedIndex };
-    this.raft = new Raft(parts.host, config.raft, boot, parts.log, parts.random, now.monotonicMs);
+    const bornWith = membershipOf(config.voters);
+    const { appliedIndex, membership = bornWith, membershipIndex } = this.state;
+    const anchor = anchorOf(parts.host, parts.store);
+    const boot = { ...parts.boot, appliedIndex, membership, membershipIndex, anchor };
+    const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
+    this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
+    this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
+    this.#administration = new Administration(
+      this.raft,
+      (reply) => parts.ports.reply(reply),
+      (membership, requestId) => {
+        this.#proposeMembership(membership, requestId);
+      },
+    );
+    this.#logBytes = parts.logBytes ?? (() => 0);
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
     this.#reads = new Reads(parts.ports, this.state, (query) =>
@@ -163,6 +187,18 @@ export class Coordinator {
       case 'propose':
         this.#propose(input);
         break;
+      case 'snapshotTaken':
+      case 'snapshotRead':
+      case 'snapshotKept':
+      case 'snapshotInstalled': {
+        const replaced = this.#snapshots.step(input);
+        if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
+        break;
+      }
+      case 'changeMembers':
+      case 'transferLeadership':
+        this.#administration.order(input, this.#isServing());
+        break;
       case 'query':
         this.#reads.ask(input, now.monotonicMs);
         break;
@@ -190,8 +226,13 @@ export class Coordinator {
       case 'REQUEST_VOTE_RESPONSE':
       case 'PRE_VOTE':
       case 'PRE_VOTE_RESPONSE':
+      case 'TIMEOUT_NOW':
       case 'APPEND_ENTRIES':
+      case 'INSTALL_SNAPSHOT_RESPONSE':
         this.raft.receive(from, message, this.#now.monotonicMs);
+        break;
+      case 'INSTALL_SNAPSHOT':
+        if (this.#ports.snapshots !== undefined) this.raft.receive(from, message, this.#now.monotonicMs);
         break;
       case 'APPEND_ENTRIES_RESPONSE':
         this.raft.receive(from, message, this.#now.monotonicMs);
@@ -234,7 +275,7 @@ export class Coordinator {
 
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
     // Workers share the port, and only coordinators have an ingress.
-    if (!this.raft.voters.includes(from)) {
+    if (!members(this.raft.membership).includes(from)) {
       this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
       return;
     }
@@ -271,8 +312,10 @@ export class Coordinator {
 
   // ---- leading -------------------------------------------------------------------------------------------------------
 
+  /** While the leadership is being handed on nothing is appended, or the target would never have caught up. */
   #isServing(): boolean {
-    return this.raft.role === 'leader' && this.state.appliedIndex >= this.raft.termStartIndex;
+    const { role, termStartIndex, transferTarget } = this.raft;
+    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
   }
 
   #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
@@ -321,6 +364,18 @@ export class Coordinator {
   /** The loop's own proposal; `applied` is called when its place in the log is taken, by it or by another entry. */
   #proposeOwn<T>(kind: number, struct: Struct<T>, body: T, applied: () => void): void {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
+  }
+
+  #proposeMembership(membership: Membership, requestId: number): void {
+    const { wallMs, monotonicMs } = this.#now;
+    const timeMs = Math.max(
+      this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
+      this.raft.log.lastTimeMs,
+    );
+    const index = this.raft.proposeMembership(membership, timeMs, wallMs);
+    const origin = { kind: 'admin', requestId } as const;
+    const { term } = this.raft;
+    this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
   }
 
   #lead(): void {
@@ -383,7 +438,7 @@ export class Coordinator {
     if (this.#mayApply()) {
       for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
         const { result, events } = this.state.apply(entry);
-        if (entry.index % HASH_INTERVAL === 0) this.#rememberHash(entry.index);
+        this.#hashes.applied(entry.index, this.state.hash);
         // Events first: the answer of a results entry forgets who is to be told of each.
         for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
         const proposal = this.#proposals.applied(entry.index, entry.term);
@@ -420,12 +475,18 @@ export class Coordinator {
       case 'loop':
         origin.applied();
         break;
+      case 'admin':
+        this.#administration.done(origin.requestId);
+        break;
     }
   }
 
   #answerUnknown(origin: Origin): void {
     if (origin.kind === 'ingress') {
       this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
+    } else if (origin.kind === 'admin') {
+      const text = 'leadership was lost before it was applied';
+      this.#administration.refuse(origin.requestId, new DistricError('OUTCOME_UNKNOWN', text));
     } else if (origin.kind === 'peer') {
       this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
     }
@@ -435,7 +496,8 @@ export class Coordinator {
 
   #flush(): void {
     this.#reads.startRound(this.raft, this.#now.monotonicMs);
-    const { messages, write, reads } = this.raft.output();
+    const { messages, write, reads, snapshots } = this.raft.output();
+    this.#snapshots.carryOut(snapshots, this.state.committing);
     if (write !== undefined) this.#ports.persist(write);
     for (const { to, message } of messages) {
       if (message.kind === 'APPEND_ENTRIES_RESPONSE') this.#stamp(message.body);
@@ -448,19 +510,12 @@ export class Coordinator {
   /** A follower's answer tells its clock and its latest state hash. */
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
-    const hashIndex = this.state.appliedIndex - (this.state.appliedIndex % HASH_INTERVAL);
-    body.hashIndex = this.#hashes.has(hashIndex) ? hashIndex : 0;
-    body.stateHash = this.#hashes.get(hashIndex) ?? 0;
-  }
-
-  #rememberHash(index: number): void {
-    this.#hashes.set(index, this.state.hash);
-    if (this.#hashes.size > HASHES_KEPT) this.#hashes.delete(index - HASHES_KEPT * HASH_INTERVAL);
+    Object.assign(body, this.#hashes.latest(this.state.appliedIndex));
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
-    const own = this.#hashes.get(body.hashIndex);
-    if (body.hashIndex === 0 || own === undefined || own === body.stateHash) return;
+    const own = this.#hashes.differing(body.hashIndex, body.stateHash);
+    if (own === undefined) return;
     this.#metrics.stateHashMismatch();
     this.#ports.log.error(
       { component: 'state', peer: from, index: body.hashIndex, own, theirs: body.stateHash },
@@ -469,7 +524,7 @@ export class Coordinator {
   }
 
   #commitState(): void {
-    if (this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
+    if (this.raft.installing || this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
     const due = this.#now.monotonicMs >= this.#stateCommitDueMs || this.state.pendingBytes >= STATE_COMMIT_BYTES;
     if (!due) return;
     // After a crash the log must reach what the state holds. Applied entries are committed, not always flushed here.
@@ -485,14 +540,25 @@ export class Coordinator {
 
   /** A state that is full waits for its commit, and with it for the log: memory is bounded. */
   #mayApply(): boolean {
-    if (this.raft.commitIndex === this.state.appliedIndex) return false;
+    if (this.raft.installing || this.raft.commitIndex === this.state.appliedIndex) return false;
     return this.state.pendingBytes < STATE_COMMIT_BYTES || !this.#appliedUnflushed();
   }
 
   #cutLog(): void {
-    const { firstIndex } = this.raft.log;
-    const upTo = Math.min(this.#durableAppliedIndex, this.raft.safeCutIndex) - CUT_ENTRIES_KEPT;
-    if (upTo - firstIndex >= CUT_ENTRIES_TRIGGER - CUT_ENTRIES_KEPT) this.raft.cut(upTo);
+    const { entriesTrigger, entriesKept, bytesMax } = this.#config.logKept ?? LOG_KEPT;
+    const { log, safeCutIndex } = this.raft;
+    const isTooLarge = this.#ports.snapshots !== undefined && this.#logBytes() >= bytesMax;
+    const upTo = Math.min(this.#durableAppliedIndex, isTooLarge ? Infinity : safeCutIndex) - entriesKept;
+    if (upTo - log.firstIndex >= (isTooLarge ? 1 : entriesTrigger - entriesKept)) this.raft.cut(upTo);
+  }
+
+  /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
+  #reopenState(snapshotId: string, store: KeyValueReader): void {
+    this.state.reload(store);
+    this.#durableAppliedIndex = this.state.appliedIndex;
+    this.#hashes.clear();
+    this.raft.snapshotInstalled(snapshotId);
+    this.#ports.log.info({ component: 'raft', index: this.state.appliedIndex }, 'a snapshot was installed');
   }
 
   /** Commits what is applied, for a shutdown: true when there was something to wait for. */
@@ -512,6 +578,11 @@ export class Coordinator {
       desk: this.#desk,
       peersUp: this.#peersUp,
     };
+  }
+
+  /** For a shutdown: true when the leadership is being handed on now. */
+  handOver(): boolean {
+    return this.#administration.handOver();
   }
 
   /** After a failed write or a broken invariant nothing more may leave this node. */

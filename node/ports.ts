@@ -1,10 +1,13 @@
 /** What a coordinator's loop takes in, and what it asks of its drivers. Inputs never wait; effects answer as inputs. */
 import type { Rule } from '../api/rule.ts';
+import type { DistricError } from '../base/errors.ts';
+import type { MembershipChange } from './core/raft/membership.ts';
 import type { SequencedWrite } from './core/raft/outbox.ts';
 import type { KeyRecord } from './core/state/access-table.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
 import type { Query } from './core/state/query.ts';
-import type { Writes } from './core/state/store.ts';
+import type { StateHead } from './core/state/snapshot-stream.ts';
+import type { KeyValueReader, Writes } from './core/state/store.ts';
 import type { Message } from './core/tlv/messages.ts';
 import type { Consistency, QueryOutcome } from './requests.ts';
 
@@ -28,6 +31,16 @@ export interface Proposal {
   catalogVersion?: number;
 }
 
+/** Answers to what a `SnapshotPort` was asked. */
+export type SnapshotInput =
+  /** `head` undefined: there is nothing to take a snapshot of, or no room for it, at present. */
+  | { kind: 'snapshotTaken'; snapshotId: string; head: StateHead | undefined }
+  | { kind: 'snapshotRead'; snapshotId: string; offset: number; bytes: Uint8Array; done: boolean }
+  /** Every byte below `offset` is kept. */
+  | { kind: 'snapshotKept'; snapshotId: string; offset: number }
+  /** `store` holds the snapshot's state now, durably. */
+  | { kind: 'snapshotInstalled'; snapshotId: string; store: KeyValueReader };
+
 export type Input =
   | { kind: 'tick' }
   | { kind: 'message'; from: string; message: Message }
@@ -38,12 +51,18 @@ export type Input =
   /** The writes handed to `commitState` are durable. */
   | { kind: 'stateCommitted' }
   | Proposal
+  | SnapshotInput
+  /** To be done by the leader; refused anywhere else. */
+  | { kind: 'changeMembers'; requestId: number; change: MembershipChange }
+  | { kind: 'transferLeadership'; requestId: number; target: string }
   | { kind: 'query'; requestId: number; query: Query; consistency: Consistency };
 
 /** To the ingress. */
 export type Reply =
   /** `result` undefined: whether it was kept is not known. */
   | { kind: 'proposed'; requestId: number; result: ProposalResult | undefined }
+  /** `refusal` undefined: a change of the members is committed and will be settled, a transfer has begun. */
+  | { kind: 'administered'; requestId: number; refusal: DistricError | undefined }
   | { kind: 'answered'; requestId: number; outcome: QueryOutcome }
   | { kind: 'catalog'; version: number; rules: readonly Rule[] }
   /** All keys, whenever one that decides who gets in has changed. */
@@ -58,6 +77,26 @@ export interface LoopLog {
   error(fields: LogFields, text: string): void;
 }
 
+/**
+ * Snapshots of the state as it was last committed, as a stream of bytes (core/state/snapshot-stream.ts), and the
+ * replacing of the state by one. Nothing here may hold up the loop: each call is answered by an input.
+ */
+export interface SnapshotPort {
+  /** Answered by snapshotTaken. Kept, for reads at any offset, until it is dropped; a second drop does nothing. */
+  take(snapshotId: string): void;
+  /** Answered by snapshotRead, unless it is dropped meanwhile. At the end of the stream: no bytes, and done. */
+  read(snapshotId: string, offset: number, bytesMax: number): void;
+  drop(snapshotId: string): void;
+  /** Puts a piece aside, in order; answered by snapshotKept. Offset 0 begins anew. What is kept dies with the process. */
+  keep(snapshotId: string, offset: number, bytes: Uint8Array): void;
+  /**
+   * Replaces the whole state by what was kept, and puts `anchor` under ANCHOR_KEY: in one durable step, after every
+   * commit before it. Answered by snapshotInstalled.
+   */
+  install(snapshotId: string, anchor: Uint8Array): void;
+  abandon(snapshotId: string): void;
+}
+
 export interface CoordinatorPorts {
   /** False: not connected, or its buffer is full; the frame is dropped. */
   send(to: string, message: Message): boolean;
@@ -65,4 +104,6 @@ export interface CoordinatorPorts {
   commitState(writes: Writes): void;
   reply(reply: Reply): void;
   log: LoopLog;
+  /** Without it the log is kept as long as any member needs it. */
+  snapshots?: SnapshotPort;
 }

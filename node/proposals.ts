@@ -26,6 +26,7 @@ export const FORWARDED_MAX = 10_000;
 export type Origin =
   | { kind: 'ingress'; requestId: number }
   | { kind: 'peer'; peer: string; requestId: number }
+  | { kind: 'admin'; requestId: number }
   | { kind: 'loop'; applied: () => void };
 
 const NOBODY: Origin = { kind: 'loop', applied: () => undefined };

@@ -367,6 +367,12 @@ export class TaskDesk {
         metrics.instanceEnded(workflow, status, (event.timeMs - createdMs) / 1_000);
         break;
       }
+      case 'membershipChanged':
+        this.#parts.ports.log.info(
+          { component: 'raft', index: event.index, members: JSON.stringify(event.membership) },
+          'members changed',
+        );
+        break;
       case 'catalogChanged':
         this.#parts.ports.log.info(
           { component: 'catalog', version: state.catalog.version, at: now.wallMs },

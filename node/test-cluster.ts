@@ -111,9 +111,10 @@ export class TestCoordinator {
       store: this.store,
       boot: { hardState: this.disk.hardState, firstIndex: this.disk.firstIndex, lastIndex: this.disk.lastIndex },
     };
-    const raft = { nodeId: id, voters: cluster.voters, electionMsMin: 300, electionMsMax: 600, heartbeatMs: 50 };
+    const raft = { nodeId: id, electionMsMin: 300, electionMsMax: 600, heartbeatMs: 50 };
     const config = {
       raft,
+      voters: cluster.voters,
       clusterName: 'test',
       newClusterId: `cluster of ${id}`,
       coordinators: cluster.voters.map((voter) => ({ id: voter, address: `${voter}:1` })),

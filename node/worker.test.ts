@@ -142,6 +142,15 @@ describe('registration', () => {
     expect(count).toBe(1);
   });
 
+  it('asks another one next when the one it asked knows no leader: it may have been removed', () => {
+    for (const peer of ['a', 'b']) step({ kind: 'peerUp', peer });
+    welcome('a', 'a');
+    expect(turn()).toMatchObject([{ to: 'a' }]);
+    welcome('a', '');
+    nowMs += HELLO_RETRY_MS;
+    expect(turn()).toMatchObject([{ to: 'b' }]);
+  });
+
   it('moves at once to a new leader, and tells it what is held', () => {
     registered();
     assign(7);

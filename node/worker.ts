@@ -173,12 +173,21 @@ export class WorkerNode {
       return;
     }
     // Told by the leader itself that it does not know us (any more), or by another coordinator who leads.
-    if (leaderId === '' && (from !== this.#leaderId || !this.#registered)) return;
+    if (leaderId === '' && (from !== this.#leaderId || !this.#registered)) {
+      if (from === this.#leaderId) this.#leaderId = this.#after(from);
+      return;
+    }
     const leader = leaderId === '' ? from : leaderId;
     if (this.#registered && leader === this.#leaderId && from !== leader) return;
     this.#leaderId = leader;
     this.#registered = false;
     this.#helloDueMs = this.#helloSentMs + HELLO_REDIRECT_MS;
+  }
+
+  /** The coordinator to ask next: one that was removed never learns who leads. */
+  #after(id: string): string {
+    const ids = [...this.#connected];
+    return ids[(ids.indexOf(id) + 1) % ids.length] ?? id;
   }
 
   #register(): void {

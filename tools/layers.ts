@@ -34,6 +34,7 @@ const ROOMS: readonly Room[] = [
       'base/',
       'api/',
       'node/core/raft/entry.ts',
+      'node/core/raft/membership.ts',
       'node/core/rules/',
       'node/core/tlv/',
       'node/core/workflow/',

@@ -8,8 +8,9 @@ import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { AccessGuard, type AccessMetrics, digest } from '../io/http/access.ts';
 import { ApiServer } from '../io/http/api-server.ts';
+import { LmdbSnapshots } from '../io/lmdb/lmdb-snapshots.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
-import { StateStore } from '../io/lmdb/state-store.ts';
+import { StateDisk } from '../io/lmdb/state-disk.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
@@ -56,7 +57,8 @@ export class CoordinatorProcess {
   readonly #config: NodeConfig;
   readonly #parts: CoordinatorProcessParts;
   readonly #logStore: LogStore;
-  readonly #stateStore: StateStore;
+  readonly #stateDisk: StateDisk;
+  readonly #snapshots: LmdbSnapshots;
   readonly #net: PeerNet;
   readonly #clients: ClientPort;
   readonly #api: ApiServer;
@@ -70,12 +72,21 @@ export class CoordinatorProcess {
   #touchTimer: NodeJS.Timeout | undefined;
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
+  #handedOver: (() => void) | undefined;
 
-  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateStore: StateStore) {
+  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateDisk: StateDisk) {
     this.#config = config;
     this.#parts = parts;
     this.#logStore = logStore;
-    this.#stateStore = stateStore;
+    this.#stateDisk = stateDisk;
+    const log = loopLog(parts.logging);
+    this.#snapshots = new LmdbSnapshots({
+      disk: stateDisk,
+      dir: join(config.dataDir, 'snapshots'),
+      answer: (input) => this.#take(input),
+      onFatal: (error) => this.#fail(error),
+      log,
+    });
     this.#clients = this.#clientPort();
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
@@ -96,12 +107,13 @@ export class CoordinatorProcess {
       coordinatorConfig(config),
       {
         host: nodeHost,
-        ports: this.#ports(loopLog(parts.logging)),
+        ports: this.#ports(log),
         metrics: parts.metrics,
         random,
         log: logStore,
-        store: stateStore,
+        store: stateDisk.current,
         boot: logStore.boot,
+        logBytes: () => logStore.usedBytes(),
       },
       readClocks(),
     );
@@ -135,7 +147,8 @@ export class CoordinatorProcess {
       queueBytesMax: config.limits.logQueueBytesMax,
       onFlush: nodeMetrics.logFlushed,
     });
-    const stateStore = await StateStore.open(join(config.dataDir, 'state'), {
+    // The lock of the log guards the whole data directory.
+    const stateDisk = await StateDisk.open(config.dataDir, {
       mapBytesMax: config.limits.stateMapBytesMax,
       onCommit: nodeMetrics.stateCommitted,
     }).catch(async (error: unknown) => {
@@ -144,9 +157,9 @@ export class CoordinatorProcess {
     });
     nodeMetrics.observeStorage({
       log: { usedBytes: () => logStore.usedBytes(), bytesMax: config.limits.logMapBytesMax },
-      state: { usedBytes: () => stateStore.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
+      state: { usedBytes: () => stateDisk.current.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
     });
-    const started = new CoordinatorProcess(config, parts, logStore, stateStore);
+    const started = new CoordinatorProcess(config, parts, logStore, stateDisk);
     try {
       return { process: started, addresses: await started.#listen() };
     } catch (error) {
@@ -204,8 +217,12 @@ export class CoordinatorProcess {
     const inbox = this.#inbox;
     this.#inbox = [];
     const now = readClocks();
-    for (const input of inbox) this.#coordinator.step(input, now);
+    for (const input of inbox) {
+      this.#coordinator.step(input, now);
+      if (input.kind === 'snapshotInstalled') this.#stateDisk.retire();
+    }
     const more = this.#coordinator.turn(now);
+    if (this.#handedOver !== undefined && this.#isLedByAnother()) this.#handedOver();
     const replies = this.#replies;
     this.#replies = [];
     for (const reply of replies) {
@@ -231,7 +248,7 @@ export class CoordinatorProcess {
         );
       },
       commitState: (writes) => {
-        this.#stateStore.commit(writes).then(
+        this.#stateDisk.current.commit(writes).then(
           () => {
             this.#take({ kind: 'stateCommitted' });
             this.#stateCommitted?.();
@@ -241,6 +258,7 @@ export class CoordinatorProcess {
       },
       reply: (reply) => this.#replies.push(reply),
       log,
+      snapshots: this.#snapshots,
     };
   }
 
@@ -290,9 +308,17 @@ export class CoordinatorProcess {
     return { status: 'DEGRADED', message: 'no worker is registered' };
   }
 
-  /** Answers what is in flight, commits the state, leaves the network, closes the disk. */
+  #isLedByAnother(): boolean {
+    const { leaderId } = this.#coordinator;
+    return leaderId !== undefined && leaderId !== this.#config.nodeId;
+  }
+
+  /** Hands the leadership on, answers what is in flight, commits the state, leaves the network, closes the disk. */
   async stop(): Promise<void> {
-    await Promise.all([this.#api.close(), this.#clients.drain()]);
+    // No new requests from here on; those in flight need a leader, this node or the next.
+    const drained = Promise.all([this.#api.close(), this.#clients.drain()]);
+    await this.#handOver();
+    await drained;
     clearInterval(this.#touchTimer);
     this.#ingress.close();
     await this.#commitState();
@@ -300,7 +326,22 @@ export class CoordinatorProcess {
     this.#coordinator.halt();
     await this.#net.close();
     await this.#logStore.close();
-    await this.#stateStore.close();
+    await this.#snapshots.close();
+    await this.#stateDisk.close();
+  }
+
+  /** So that nobody has to wait for an election time-out; if it comes to nothing, they do. */
+  async #handOver(): Promise<void> {
+    if (!this.#coordinator.handOver()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, RAFT_PROFILES[this.#config.raft.profile].electionMsMax);
+      this.#handedOver = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#turns.schedule();
+    });
+    this.#handedOver = undefined;
   }
 
   async #commitState(): Promise<void> {
@@ -319,7 +360,8 @@ function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
   const voters = config.coordinators.map(({ id }) => id);
   assert(voters.includes(config.nodeId), 'the configuration lists this coordinator');
   return {
-    raft: { nodeId: config.nodeId, voters, ...RAFT_PROFILES[config.raft.profile] },
+    raft: { nodeId: config.nodeId, ...RAFT_PROFILES[config.raft.profile] },
+    voters,
     clusterName: config.clusterName,
     newClusterId: randomUUID(),
     coordinators: config.coordinators,

@@ -5,6 +5,7 @@ import type { Random } from '../../base/random.ts';
 import { nodeHost } from '../io/host.ts';
 import type { Command, CommandOutcome, Gateway, ItemOutcome, Query, QueryOutcome } from '../requests.ts';
 import type { History, Submission } from './checks/history.ts';
+import type { Roster } from './roster.ts';
 import type { SimCoordinator } from './sim-coordinator.ts';
 import { demand } from './violation.ts';
 import type { World } from './world.ts';
@@ -15,7 +16,7 @@ const TRIES_MAX = 12;
 
 export class Client {
   readonly #world: World;
-  readonly #nodes: readonly SimCoordinator[];
+  readonly #roster: Roster;
   readonly #random: Random;
   readonly #history: History;
   /** Calls that wait for their answer. */
@@ -23,9 +24,9 @@ export class Client {
   /** Submissions that are not given up and not done. */
   unfinished = 0;
 
-  constructor(world: World, nodes: readonly SimCoordinator[], random: Random, history: History) {
+  constructor(world: World, roster: Roster, random: Random, history: History) {
     this.#world = world;
-    this.#nodes = nodes;
+    this.#roster = roster;
     this.#random = random;
     this.#history = history;
   }
@@ -99,7 +100,7 @@ export class Client {
       payload: encodeText(nodeHost, JSON.stringify(value)),
       ...(key === undefined ? {} : { idempotencyKey: key }),
     }));
-    const node = this.#random.pick(this.#nodes);
+    const node = this.#random.pick(this.#roster.members);
     if (tries > 1) this.#world.counters.add('client tries again');
     this.#call<readonly ItemOutcome[]>(
       node,
@@ -146,7 +147,7 @@ export class Client {
     };
     const late = (): void => undefined;
     this.#call<CommandOutcome>(
-      this.#random.pick(this.#nodes),
+      this.#random.pick(this.#roster.members),
       (gateway, answer) => gateway.command(command, ANONYMOUS, answer),
       finish,
       late,
@@ -156,7 +157,7 @@ export class Client {
   /** Where a stale answer is likeliest: the leader of the oldest term, if there are two. */
   #oldestLeader(): SimCoordinator | undefined {
     let oldest: SimCoordinator | undefined;
-    for (const node of this.#nodes) {
+    for (const node of this.#roster.nodes) {
       const raft = node.coordinator?.raft;
       if (raft?.role !== 'leader') continue;
       if (oldest === undefined || raft.term < (oldest.coordinator?.raft.term ?? 0)) oldest = node;
@@ -175,20 +176,21 @@ export class Client {
     const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void =>
       gateway.query(query, 'linearizable', answer);
     const leader = this.#random.chance(0.4) ? this.#oldestLeader() : undefined;
-    const node = leader ?? this.#random.pick(this.#nodes);
+    const node = leader ?? this.#random.pick(this.#roster.members);
     if (this.#world.trace.verbose)
       this.#world.trace.note('', '', `client reads ${JSON.stringify(query)} at ${node.id}`);
     this.#call<QueryOutcome>(node, use, finish, finish);
   }
 
-  /** A linearizable read at this very coordinator, until it is answered. */
-  insist(node: SimCoordinator, query: Query): void {
+  /** A linearizable read at this very coordinator, until it is answered, or it is no member any more. */
+  insist(node: SimCoordinator, query: Query, isMember: () => boolean): void {
     this.unfinished++;
     const use = (gateway: Gateway, answer: (outcome: QueryOutcome) => void): void =>
       gateway.query(query, 'linearizable', answer);
     const finish = (outcome: QueryOutcome | undefined): void => {
       this.unfinished--;
-      if (outcome === undefined || 'error' in outcome) this.#later(() => this.insist(node, query));
+      if (!isMember()) return;
+      if (outcome === undefined || 'error' in outcome) this.#later(() => this.insist(node, query, isMember));
     };
     this.#call<QueryOutcome>(node, use, finish, () => undefined);
   }

@@ -20,9 +20,13 @@ export interface Mutant {
   edits: readonly Edit[];
 }
 
-const RAFT = 'node/core/raft/raft.ts';
+const REPLICA = 'node/core/raft/replica.ts';
+const ELECTION = 'node/core/raft/election.ts';
+const FOLLOWING = 'node/core/raft/following.ts';
+const LEADERSHIP = 'node/core/raft/leadership.ts';
+const RECEIVER = 'node/core/raft/snapshot-receiver.ts';
+const MEMBERSHIP = 'node/core/raft/membership.ts';
 const OUTBOX = 'node/core/raft/outbox.ts';
-const READS = 'node/core/raft/read-rounds.ts';
 const MACHINE = 'node/core/state/machine.ts';
 const SCHEDULE = 'node/core/workflow/schedule.ts';
 const LOOP = 'node/node.ts';
@@ -40,53 +44,59 @@ const JITTER_BY_CHANCE: Edit = {
 
 export const MUTANTS: readonly Mutant[] = [
   // ---- elections
-  mutant('votes-twice', 'oneVote', RAFT, '(this.#votedFor === null || this.#votedFor === request.candidateId) &&', ''),
+  mutant(
+    'votes-twice',
+    'oneVote',
+    ELECTION,
+    '(replica.votedFor === null || replica.votedFor === request.candidateId) &&',
+    '',
+  ),
   mutant(
     'restart-forgets-vote',
     'oneVote',
-    RAFT,
+    REPLICA,
     'this.#votedFor = boot.hardState.votedFor;',
     'this.#votedFor = null;',
   ),
   mutant(
     'restart-forgets-term',
     'termBack',
-    RAFT,
+    REPLICA,
     'this.#term = boot.hardState.term;',
     'this.#term = Math.max(0, boot.hardState.term - 1);',
   ),
   mutant(
     'tells-unflushed-term',
     'termBack',
-    RAFT,
-    'this.#outbox.hold(from, this.#appendResponse(request, false, 0));\n      return;\n    }\n    assert',
-    'this.#outbox.send(from, this.#appendResponse(request, false, 0));\n      return;\n    }\n    assert',
+    FOLLOWING,
+    'replica.outbox.hold(from, this.#appendResponse(request, false, 0));\n      return;\n    }\n    replica.safe',
+    'replica.outbox.send(from, this.#appendResponse(request, false, 0));\n      return;\n    }\n    replica.safe',
   ),
   mutant(
     'half-is-a-majority',
     'oneLeader',
-    RAFT,
-    'return count * 2 > this.#config.voters.length;',
-    'return count * 2 + 1 >= this.#config.voters.length;',
+    MEMBERSHIP,
+    'return ids.filter(holds).length * 2 > ids.length;',
+    'return ids.filter(holds).length * 2 + 1 >= ids.length;',
   ),
   mutant(
     'votes-for-shorter-log',
     'leaderCompleteness',
-    RAFT,
-    'return request.lastLogIndex >= this.log.lastIndex;',
+    ELECTION,
+    'return request.lastLogIndex >= log.lastIndex;',
     'return true;',
   ),
   mutant(
     'votes-for-older-log',
     'leaderCompleteness',
-    RAFT,
-    'return request.lastLogTerm > this.log.lastTerm;',
+    ELECTION,
+    'return request.lastLogTerm > log.lastTerm;',
     'return true;',
   ),
   mutant(
     'leads-a-term-again',
     'logMatching',
-    RAFT,
+    REPLICA,
     'this.#term = boot.hardState.term;',
     'this.#term = Math.max(0, boot.hardState.term - 1);',
   ),
@@ -102,62 +112,121 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'counts-itself-unflushed',
     'commitDurable',
-    RAFT,
-    'const matches = [this.log.durableIndex];',
-    'const matches = [this.log.lastIndex];',
+    LEADERSHIP,
+    'return this.#replica.log.durableIndex;',
+    'return this.#replica.log.lastIndex;',
   ),
   mutant(
     'minority-commits',
     'commitHistory',
-    RAFT,
-    'matches[Math.floor(matches.length / 2)] ?? 0;',
-    'matches[0] ?? 0;',
+    MEMBERSHIP,
+    'return values[Math.floor(values.length / 2)] ?? 0;',
+    'return values[0] ?? 0;',
   ),
-  mutant('commits-older-term', 'commitOwnTerm', RAFT, 'if (this.log.termAt(majority) !== this.#term) return;', ''),
+  mutant(
+    'commits-older-term',
+    'commitOwnTerm',
+    LEADERSHIP,
+    'if (replica.log.termAt(reached) !== replica.term) return;',
+    '',
+  ),
   mutant(
     'keeps-conflicting-suffix',
     'assertion',
-    RAFT,
+    FOLLOWING,
     'if (term === entry.term) continue;',
     'if (term !== undefined) continue;',
   ),
-  mutant('late-append-truncates', 'commitHistory', RAFT, 'if (term === entry.term) continue;', ''),
-  mutant(
-    'commit-goes-back',
-    'commitBack',
-    RAFT,
-    'if (commitIndex > this.commitIndex) this.commitIndex = commitIndex;',
-    'this.commitIndex = commitIndex;',
-  ),
+  mutant('late-append-truncates', 'commitHistory', FOLLOWING, 'if (term === entry.term) continue;', ''),
+  {
+    name: 'commit-goes-back',
+    check: 'commitBack',
+    edits: [
+      { file: FOLLOWING, find: 'if (commitIndex > replica.commitIndex && !replica.installing) ', replace: '' },
+      { file: REPLICA, find: 'assert(index >= this.commitIndex && index', replace: 'assert(index' },
+    ],
+  },
   mutant(
     'no-predecessor-check',
     'assertion',
-    RAFT,
-    'const matches = prevLogIndex <= this.commitIndex ||',
+    FOLLOWING,
+    'const matches = prevLogIndex <= replica.commitIndex ||',
     'const matches = prevLogIndex >= 0 ||',
   ),
   mutant('state-before-log', 'assertion', LOOP, 'if (this.#appliedUnflushed()) return;', ''),
+
+  // ---- members and snapshots
+  mutant(
+    'removes-without-joint',
+    'memberSteps',
+    MEMBERSHIP,
+    'outgoing: voters.length === from.voters.length ? [] : from.voters,',
+    'outgoing: [],',
+  ),
+  mutant(
+    'joint-asks-one-side',
+    'commitDurable',
+    MEMBERSHIP,
+    'return outgoing.length === 0 ? reached(voters) : Math.min(reached(voters), reached(outgoing));',
+    'return reached(voters);',
+  ),
+  {
+    name: 'installs-an-old-snapshot',
+    check: 'assertion',
+    edits: [
+      { file: RECEIVER, find: 'if (lastIndex <= replica.commitIndex) {', replace: 'if (lastIndex < 0) {' },
+      { file: RECEIVER, find: 'incoming.anchor.index <= replica.commitIndex || ', replace: '' },
+    ],
+  },
+  mutant(
+    'install-keeps-the-old-log',
+    'assertion',
+    REPLICA,
+    'this.#restartAt(anchor);\n    this.memberships = new',
+    'this.memberships = new',
+  ),
+  mutant(
+    'removed-member-never-campaigns',
+    'progress',
+    REPLICA,
+    'return this.memberships.mayDecide(this.nodeId) &&',
+    'return this.isVoter &&',
+  ),
+  mutant(
+    'lone-vote-unflushed',
+    'termBack',
+    ELECTION,
+    'this.#votes.clear();\n    // The own vote must',
+    'this.#votes.clear();\n    if (this.#votedIn) return this.#won();\n    // The own vote must',
+  ),
+  mutant(
+    'snapshot-without-the-last-record',
+    'replicaContent',
+    'node/core/state/memory-snapshots.ts',
+    'if (isStreamed(key)) records',
+    "if (isStreamed(key) && !key.startsWith('d/')) records",
+  ),
 
   // ---- reads
   mutant(
     'reads-without-round',
     'linearizable',
-    READS,
-    'const confirmed = rounds[Math.floor(rounds.length / 2)] ?? 0;',
-    'const confirmed = this.round;',
+    LEADERSHIP,
+    'quorumValue(membership, (id) => (id === nodeId ? this.reads.round : roundOf(id)))',
+    'this.reads.round + roundOf(nodeId)',
   ),
   mutant(
     'reads-before-own-commit',
     'linearizable',
-    RAFT,
-    'if (this.log.termAt(this.commitIndex) !== this.#term) return undefined;',
+    LEADERSHIP,
+    'if (log.termAt(commitIndex) !== term) return undefined;',
     '',
   ),
   mutant(
     'echoes-older-round',
     'linearizable',
-    RAFT,
-    'readRound: request.term === this.#term ? request.readRound : 0,',
+    FOLLOWING,
+    'readRound: request.term === term ? request.readRound : 0,',
     'readRound: request.readRound,',
   ),
 

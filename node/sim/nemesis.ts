@@ -152,6 +152,8 @@ export class Nemesis {
   }
 
   #crash(node: SimCoordinator, downUsMax?: number): void {
+    // Asked for before, and come to pass after healing, when nothing would start it again.
+    if (this.#stopped) return;
     node.crash();
     // Some are back before anybody has noticed.
     const shortUs = downUsMax ?? (this.#random.chance(0.3) ? 60_000 : undefined);

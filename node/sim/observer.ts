@@ -10,5 +10,7 @@ export interface Observer {
   onSend?(node: SimCoordinator, to: string, message: Message): void;
   onPersist?(node: SimCoordinator, write: SequencedWrite): void;
   onApply?(node: SimCoordinator, entry: Entry, events: readonly StateEvent[]): void;
+  /** A snapshot has replaced the state. */
+  onInstall?(node: SimCoordinator): void;
   onTurn?(node: SimCoordinator): void;
 }

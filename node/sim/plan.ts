@@ -42,6 +42,10 @@ export interface Plan {
   taskMsMax: number;
   /** Only a majority is healed first, and must make progress without the rest. */
   majorityFirst: boolean;
+  /** An operator changes the members; so many more coordinators stand by. */
+  changesMembers: boolean;
+  spares: number;
+  logKept: { entriesTrigger: number; entriesKept: number; bytesMax: number };
 }
 
 export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
@@ -86,5 +90,15 @@ export function makePlan(seed: number): Plan {
     workerCapacity,
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
+    ...membersPlan(Random.stream(seed, 'members plan'), coordinators),
   };
+}
+
+function membersPlan(random: Random, coordinators: number): Pick<Plan, 'changesMembers' | 'spares' | 'logKept'> {
+  const changesMembers = random.chance(0.5);
+  const spares = changesMembers ? (coordinators < 5 ? random.integer(1, 3) : 1) : 0;
+  const entriesKept = random.pick([1, 10, 50]);
+  const entriesTrigger = entriesKept + random.pick([5, 50, 500]);
+  const bytesMax = random.pick([20_000, 1_000_000_000]);
+  return { changesMembers, spares, logKept: { entriesTrigger, entriesKept, bytesMax } };
 }

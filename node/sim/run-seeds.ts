@@ -53,6 +53,8 @@ export const RARE_STATES = [
     'plugin hangs',
     'worker left cleanly',
   ],
+  ...['joint membership committed', 'membership committed', 'leader removed'],
+  ...['snapshot installed', 'snapshot installed with a joint membership in the log'],
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],
 ] as const;
 

@@ -6,7 +6,7 @@ import type { Message } from '../core/tlv/messages.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { Coordinator } from '../node.ts';
-import type { Input, PeerRole, Reply } from '../ports.ts';
+import type { Input, PeerRole, Reply, SnapshotInput, SnapshotPort } from '../ports.ts';
 import type { Gateway } from '../requests.ts';
 import type { Observer } from './observer.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -22,6 +22,7 @@ const WORKER_LOSS_MS = 2_000;
 const TURN_DELAY_US_MAX = 300;
 const VOTE_CRASH_US_MAX = 5_000;
 const SLOW_TURN_US_MAX = 40_000;
+const SNAPSHOT_PIECE_BYTES = 16 * 1024;
 
 interface Running {
   coordinator: Coordinator;
@@ -89,6 +90,7 @@ export class SimCoordinator implements Endpoint {
         log: this.logDisk,
         store: this.stateDisk.store,
         boot: this.logDisk.boot,
+        logBytes: () => this.logDisk.bytes,
       },
       this.clock.now(),
     );
@@ -132,6 +134,11 @@ export class SimCoordinator implements Endpoint {
     return true;
   }
 
+  /** An operator's order, if the process is there. */
+  administer(input: Extract<Input, { kind: 'changeMembers' | 'transferLeadership' }>): void {
+    this.process.deliver(() => this.#take(input));
+  }
+
   /** For the checks after the end: takes in what is there without waiting for the scheduled turn. */
   turnNow(): void {
     if (this.#running !== undefined) this.#turn(this.#running);
@@ -152,12 +159,14 @@ export class SimCoordinator implements Endpoint {
   #config() {
     const { plan } = this.#world;
     return {
-      raft: { nodeId: this.id, voters: this.#voters, ...plan.timing },
+      raft: { nodeId: this.id, ...plan.timing },
+      voters: this.#voters,
       clusterName: 'simulated',
       newClusterId: `made by ${this.id}`,
       coordinators: this.#voters.map((id) => ({ id, address: `${id}:1` })),
       activeInstancesMax: 10_000,
       workerLossMs: WORKER_LOSS_MS,
+      logKept: plan.logKept,
     };
   }
 
@@ -180,10 +189,7 @@ export class SimCoordinator implements Endpoint {
         this.logDisk.persist(write, () => {
           this.#durable(incarnation, { kind: 'persisted', sequence: write.sequence });
         });
-        if (this.crashInWrite === undefined) return;
-        const crash = this.crashInWrite;
-        this.crashInWrite = undefined;
-        this.#world.queue.after(this.#random.integer(0, 2 * this.logDisk.flusher.plan.flushUsMax), crash);
+        this.#crashIfAsked(this.logDisk.flusher.plan.flushUsMax);
       },
       commitState: (writes: Writes) => {
         const { incarnation } = this.process;
@@ -191,7 +197,53 @@ export class SimCoordinator implements Endpoint {
       },
       reply: (reply: Reply) => void replies.push(reply),
       log: loopLog(this.#world.trace, this.id),
+      snapshots: this.#snapshotPort(),
     };
+  }
+
+  /** Over the state disk: reading and putting aside take a while, replacing the state is a write among its writes. */
+  #snapshotPort(): SnapshotPort {
+    const { snapshots } = this.stateDisk;
+    const { flushUsMax } = this.#world.plan.stateDisk;
+    const later = (answer: () => SnapshotInput | undefined): void => {
+      this.process.deliverAfter(this.#random.integer(100, flushUsMax), () => {
+        const input = answer();
+        if (input !== undefined) this.#take(input);
+      });
+    };
+    return {
+      take: (snapshotId) => {
+        later(() => ({ kind: 'snapshotTaken', snapshotId, head: snapshots.take(snapshotId) }));
+      },
+      read: (snapshotId, offset, bytesMax) => {
+        // Small pieces, or no state of a simulation had more than one.
+        later(() => {
+          const piece = snapshots.read(snapshotId, offset, Math.min(bytesMax, SNAPSHOT_PIECE_BYTES));
+          return piece === undefined ? undefined : { kind: 'snapshotRead', snapshotId, offset, ...piece };
+        });
+      },
+      drop: (snapshotId) => snapshots.drop(snapshotId),
+      keep: (snapshotId, offset, bytes) => {
+        const kept = snapshots.keep(snapshotId, offset, bytes);
+        later(() => ({ kind: 'snapshotKept', snapshotId, offset: kept }));
+      },
+      install: (snapshotId, anchor) => {
+        const { incarnation } = this.process;
+        this.#world.counters.add('snapshot installed');
+        this.stateDisk.install(snapshotId, anchor, () => {
+          this.#durable(incarnation, { kind: 'snapshotInstalled', snapshotId, store: this.stateDisk.store });
+        });
+        this.#crashIfAsked(this.stateDisk.flusher.plan.flushUsMax);
+      },
+      abandon: (snapshotId) => snapshots.abandon(snapshotId),
+    };
+  }
+
+  #crashIfAsked(flushUsMax: number): void {
+    if (this.crashInWrite === undefined) return;
+    const crash = this.crashInWrite;
+    this.crashInWrite = undefined;
+    this.#world.queue.after(this.#random.integer(0, 2 * flushUsMax), crash);
   }
 
   /** A completion of the disk, for the incarnation that wrote. */
@@ -203,6 +255,11 @@ export class SimCoordinator implements Endpoint {
   #watchApply(coordinator: Coordinator): void {
     const { state } = coordinator;
     const apply = state.apply.bind(state);
+    const reload = state.reload.bind(state);
+    state.reload = (store) => {
+      reload(store);
+      for (const observer of this.#observers) observer.onInstall?.(this);
+    };
     state.apply = (entry) => {
       const applied = apply(entry);
       for (const observer of this.#observers) observer.onApply?.(this, entry, applied.events);

@@ -5,9 +5,13 @@
  * oldest writes, in order. Flushes take a random time; a stall holds all of them up.
  */
 import type { Random } from '../../base/random.ts';
+import { decodeEntry } from '../core/raft/entry.ts';
+import { decodeMembership, type Membership, MEMBERSHIP_KIND } from '../core/raft/membership.ts';
 import type { HardState, LogReader, LogWrite } from '../core/raft/log-reader.ts';
+import { MemorySnapshots } from '../core/state/memory-snapshots.ts';
 import { MemoryStore } from '../core/state/memory-store.ts';
 import type { Writes } from '../core/state/store.ts';
+import { nodeHost } from '../io/host.ts';
 import type { Counters } from './counters.ts';
 import type { EventQueue } from './event-queue.ts';
 
@@ -119,6 +123,18 @@ export class SimLogDisk implements LogReader {
     return read;
   }
 
+  get bytes(): number {
+    return this.#entries.reduce((sum, entry) => sum + (entry?.length ?? 0), 0);
+  }
+
+  /** Every membership in the flushed log. */
+  get memberships(): Membership[] {
+    return this.#entries.flatMap((bytes) => {
+      const entry = bytes === undefined ? undefined : decodeEntry(nodeHost, bytes);
+      return entry?.kind === MEMBERSHIP_KIND ? [decodeMembership(nodeHost, entry.payload)] : [];
+    });
+  }
+
   persist(write: LogWrite, done: () => void): void {
     this.flusher.write({ apply: () => this.#apply(write), done });
   }
@@ -129,7 +145,11 @@ export class SimLogDisk implements LogReader {
     if (kept > 0) this.#counters.add('crash kept unflushed log writes');
   }
 
-  #apply({ hardState, truncateFrom, entries, cutBefore }: LogWrite): void {
+  #apply({ hardState, restart, truncateFrom, entries, cutBefore }: LogWrite): void {
+    if (restart === true) {
+      this.#entries = [];
+      this.#firstIndex = 0;
+    }
     if (hardState !== undefined) this.#hardState = hardState;
     if (truncateFrom !== undefined) this.#entries.length = Math.min(this.#entries.length, truncateFrom);
     for (const { index, bytes } of entries) {
@@ -145,6 +165,8 @@ export class SimLogDisk implements LogReader {
 export class SimStateDisk {
   readonly flusher: Flusher;
   readonly store = new MemoryStore();
+  /** Taken and coming in: not on the disk yet, so they die with the process. */
+  snapshots = new MemorySnapshots(nodeHost, this.store);
   readonly #counters: Counters;
 
   constructor(queue: EventQueue, random: Random, plan: DiskPlan, counters: Counters) {
@@ -156,8 +178,14 @@ export class SimStateDisk {
     this.flusher.write({ apply: () => this.store.commit(writes), done });
   }
 
+  install(snapshotId: string, anchor: Uint8Array, done: () => void): void {
+    const { snapshots } = this;
+    this.flusher.write({ apply: () => snapshots.install(snapshotId, anchor), done });
+  }
+
   crash(): void {
     const { lost, kept } = this.flusher.crash();
+    this.snapshots = new MemorySnapshots(nodeHost, this.store);
     if (lost > 0) this.#counters.add('crash lost a state commit');
     if (kept > 0) this.#counters.add('crash kept an unflushed state commit');
   }

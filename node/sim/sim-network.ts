@@ -67,7 +67,8 @@ interface Link {
 
 const RAFT_KINDS: ReadonlySet<string> = new Set([
   ...['REQUEST_VOTE', 'REQUEST_VOTE_RESPONSE', 'PRE_VOTE', 'PRE_VOTE_RESPONSE'],
-  ...['APPEND_ENTRIES', 'APPEND_ENTRIES_RESPONSE'],
+  ...['APPEND_ENTRIES', 'APPEND_ENTRIES_RESPONSE', 'TIMEOUT_NOW'],
+  ...['INSTALL_SNAPSHOT', 'INSTALL_SNAPSHOT_RESPONSE'],
 ]);
 
 export class SimNetwork {

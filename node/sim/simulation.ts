@@ -1,5 +1,7 @@
 /** One seed: a cluster, its clients and its faults in virtual time, with every check on. */
 import { Random } from '../../base/random.ts';
+import { isJoint, membershipOf, members } from '../core/raft/membership.ts';
+import { Admin } from './admin.ts';
 import { checkContent, checkHistory } from './checks/final-checks.ts';
 import { History } from './checks/history.ts';
 import { RaftChecks } from './checks/raft-checks.ts';
@@ -8,6 +10,7 @@ import { Client } from './client.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
 import { FAULTY_US, makePlan } from './plan.ts';
+import { Roster } from './roster.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimCoordinator } from './sim-coordinator.ts';
 import { SimWorker } from './sim-worker.ts';
@@ -53,7 +56,7 @@ export function runSeed(seed: number, print?: (line: string) => void): SeedRepor
     seed,
     traceHash: world.trace.hash,
     virtualSeconds,
-    nodeSeconds: virtualSeconds * (plan.coordinators + plan.workers),
+    nodeSeconds: virtualSeconds * (plan.coordinators + plan.spares + plan.workers),
     events: world.queue.count,
     counts: world.counters.counts,
     failure,
@@ -66,6 +69,8 @@ class Simulation {
   readonly #state = new StateChecks();
   readonly #history: History;
   readonly #coordinators: readonly SimCoordinator[];
+  readonly #roster: Roster;
+  readonly #admin: Admin;
   readonly #workers: readonly SimWorker[];
   readonly #client: Client;
   readonly #workload: Workload;
@@ -82,8 +87,9 @@ class Simulation {
       const rate = 1 + plan.drift * (2 * this.#random.fraction() - 1);
       return new SimClock(queue, rate, this.#random.integer(-plan.skewMs, plan.skewMs));
     };
-    const voters = Array.from({ length: plan.coordinators }, (_, i) => `c${i + 1}`);
-    this.#coordinators = voters.map((id) => new SimCoordinator(world, id, voters, clock(), [this.#raft, this.#state]));
+    const ids = Array.from({ length: plan.coordinators + plan.spares }, (_, i) => `c${i + 1}`);
+    const voters = ids.slice(0, plan.coordinators);
+    this.#coordinators = ids.map((id) => new SimCoordinator(world, id, voters, clock(), [this.#raft, this.#state]));
     this.#workers = Array.from({ length: plan.workers }, (_, i) => {
       // The first worker can do everything; the others most of it.
       const types = TASK_TYPES.filter(() => i === 0 || this.#random.chance(0.7));
@@ -91,8 +97,10 @@ class Simulation {
       return new SimWorker(world, `w${i + 1}`, types, clock(), onTask);
     });
     for (const one of [...this.#coordinators, ...this.#workers]) network.add(one);
-    this.#raft.watch(this.#coordinators);
-    this.#client = new Client(world, this.#coordinators, Random.stream(seed, 'client'), this.#history);
+    this.#roster = new Roster(this.#coordinators, membershipOf(voters));
+    this.#admin = new Admin(world, this.#roster);
+    this.#raft.watch(this.#roster);
+    this.#client = new Client(world, this.#roster, Random.stream(seed, 'client'), this.#history);
     this.#workload = new Workload(world, this.#client, this.#history);
     this.#nemesis = new Nemesis(world, this.#coordinators, this.#workers);
   }
@@ -102,13 +110,15 @@ class Simulation {
     for (const one of [...this.#coordinators, ...this.#workers]) one.boot();
     this.#workload.start();
     this.#nemesis.start();
+    this.#admin.start();
     this.#runUntil(FAULTY_US, () => false);
     this.#nemesis.stop();
+    this.#admin.stop();
     if (plan.majorityFirst && this.#coordinators.length > 1) this.#majorityAlone();
     trace.note('', 'heal');
     this.#nemesis.heal(new Set());
     this.#workload.stop();
-    this.#workload.probe(this.#coordinators);
+    this.#workload.probe(this.#roster);
     this.#demandWithin(REST_US, () => this.#unrest());
     this.#check();
     for (const worker of this.#workers) worker.drain();
@@ -122,7 +132,10 @@ class Simulation {
   #majorityAlone(): void {
     this.#world.trace.note('', 'heal a majority');
     const apart = new Set<string>();
-    while (2 * (apart.size + 1) < this.#coordinators.length) apart.add(this.#random.pick(this.#coordinators).id);
+    for (let tries = 0; tries < 2 * this.#coordinators.length; tries++) {
+      const { id } = this.#random.pick(this.#coordinators);
+      if (this.#roster.decides((other) => other !== id && !apart.has(other))) apart.add(id);
+    }
     this.#nemesis.heal(apart);
     const before = this.#history.acknowledged.length;
     this.#demandWithin(MAJORITY_US, () => {
@@ -133,8 +146,9 @@ class Simulation {
   }
 
   #check(): void {
-    checkContent(this.#coordinators);
-    for (const node of this.#coordinators) checkHistory(node, this.#history);
+    const nodes = this.#roster.members;
+    checkContent(nodes);
+    for (const node of nodes) checkHistory(node, this.#history);
   }
 
   /** What is not at rest yet; undefined when everything is. */
@@ -142,8 +156,11 @@ class Simulation {
     const leader = this.#coordinators.find(({ coordinator }) => coordinator?.serving === true)?.coordinator;
     if (leader === undefined) return 'no coordinator leads';
     const { lastIndex } = leader.raft.log;
+    if (isJoint(leader.raft.membership)) return 'a change of the members is not settled';
+    const ids = members(leader.raft.membership);
     for (const { id, coordinator, unanswered } of this.#coordinators) {
       if (unanswered > 0) return `${id} owes ${unanswered} answers`;
+      if (!ids.includes(id)) continue;
       const applied = coordinator?.state.appliedIndex;
       if (applied !== lastIndex) return `${id} is at ${String(applied)} of ${lastIndex}`;
     }

@@ -9,6 +9,7 @@ export const CHECKS = {
   commitOwnTerm: 'a leader commits by count only up to an entry of its own term',
   commitDurable: 'what is committed is flushed on a majority of disks',
   commitBack: 'the commit index of a process never goes back',
+  memberSteps: 'the voters change by way of a joint membership only',
   stateHash: 'equal state hash at equal index, live and after a restart',
   replicaContent: 'equal content at equal index',
   acknowledgedApplied: 'what a client is told as done is applied',

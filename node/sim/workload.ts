@@ -4,7 +4,7 @@ import type { QueryOutcome } from '../requests.ts';
 import type { History } from './checks/history.ts';
 import type { Client } from './client.ts';
 import { MESSAGE_KINDS, randomRule, randomWorkflow, RULE_IDS, WORKFLOW_IDS } from './documents.ts';
-import type { SimCoordinator } from './sim-coordinator.ts';
+import type { Roster } from './roster.ts';
 import type { World } from './world.ts';
 
 const CHANGE_GAP_US = 8_000_000;
@@ -41,10 +41,12 @@ export class Workload {
     this.#stopped = true;
   }
 
-  /** One message through whichever coordinator answers, and a read at each. */
-  probe(nodes: readonly SimCoordinator[]): void {
+  /** One message through whichever coordinator answers, and a read at each member. */
+  probe(roster: Roster): void {
     this.#client.submit([this.#message(`probe-${this.#marker}`)], 'probe');
-    for (const node of nodes) this.#client.insist(node, { kind: 'rules' });
+    for (const node of roster.members) {
+      this.#client.insist(node, { kind: 'rules' }, () => roster.members.includes(node));
+    }
   }
 
   /** At random intervals with this mean. */

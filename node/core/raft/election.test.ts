@@ -36,6 +36,23 @@ describe('election', () => {
     expect(group.raft('a')).toMatchObject({ role: 'leader', term: 1, commitIndex: 1 });
   });
 
+  it('makes a lone voter leader only once its vote is on disk: learners must not hear a term that it may forget', () => {
+    const group = new TestGroup(nodeHost, ['a'], 1, ['b']);
+    group.elect('a');
+    group.change('a', { kind: 'addLearner', id: 'b' });
+    group.settle();
+    const node = group.node('a');
+    node.restart();
+    node.autoFlush = false;
+    const { raft } = node;
+    group.nowMs += ELECTION_MS_MAX;
+    raft.tick(group.nowMs);
+    expect(group.collect('a')).toEqual([]);
+    expect(raft.role).toBe('candidate');
+    node.flush();
+    expect(raft).toMatchObject({ role: 'leader', term: 2 });
+  });
+
   it('needs a majority', () => {
     const group = three();
     group.partition(['a'], ['b'], ['c']);

@@ -14,9 +14,11 @@ export interface HardState {
   votedFor: string | null;
 }
 
-/** One durable change of the log environment, applied atomically in this order: truncate, append, cut. */
+/** One durable change of the log environment, applied atomically in this order: restart, truncate, append, cut. */
 export interface LogWrite {
   hardState?: HardState;
+  /** Every entry is removed first; the first one appended is the anchor of an installed snapshot, at any index. */
+  restart?: true;
   /** Every entry from this index on is removed first (a conflicting suffix, Raft §5.3). */
   truncateFrom?: number;
   entries: readonly { index: number; bytes: Uint8Array }[];

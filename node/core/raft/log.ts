@@ -62,6 +62,11 @@ export class RaftLog {
     return this.entry(index).term;
   }
 
+  /** Whether what follows `index` is here to be sent, and the term at `index` with it. */
+  reaches(index: number): boolean {
+    return index === 0 ? this.firstIndex <= 1 : index >= this.firstIndex && index <= this.lastIndex;
+  }
+
   entry(index: number): Entry {
     const cached = this.#tail[index - this.#memoryFirst];
     return cached ?? this.#fromDisk(index);
@@ -129,6 +134,17 @@ export class RaftLog {
   cut(index: number): void {
     assert(index <= this.durableIndex, 'only what is on disk is cut');
     if (index > this.firstIndex) this.firstIndex = index;
+  }
+
+  /** Replaces the whole log by `anchor`, the entry that an installed snapshot ended with. */
+  restart(anchor: Entry): void {
+    this.#tail = [anchor];
+    this.#tailBytes = anchor.bytes.length;
+    this.#memoryFirst = anchor.index;
+    this.#lastTerm = anchor.term;
+    this.#lastChecksum = anchor.checksum;
+    this.firstIndex = anchor.index;
+    this.durableIndex = anchor.index - 1;
   }
 
   #fromDisk(index: number): Entry {

@@ -24,6 +24,7 @@ interface UnfinishedWrite {
   /** Last entry of the write, 0 when it has none. */
   lastIndex: number;
   lastTerm: number;
+  hardState: boolean;
   held: Envelope[];
 }
 
@@ -31,6 +32,7 @@ export class Outbox {
   #messages: Envelope[] = [];
   #held: Envelope[] = [];
   #hardStateChanged = false;
+  #restarted = false;
   #newEntries: Entry[] = [];
   #truncatedFrom: number | undefined;
   #cutBefore: number | undefined;
@@ -51,6 +53,11 @@ export class Outbox {
     this.#hardStateChanged = true;
   }
 
+  /** Term and vote are on disk as they are now. */
+  get hardStateFlushed(): boolean {
+    return !this.#hardStateChanged && this.#unfinished.every(({ hardState }) => !hardState);
+  }
+
   append(entry: Entry): void {
     this.#newEntries.push(entry);
   }
@@ -58,6 +65,14 @@ export class Outbox {
   truncateFrom(from: number): void {
     this.#newEntries = this.#newEntries.filter(({ index }) => index < from);
     this.#truncatedFrom = Math.min(this.#truncatedFrom ?? Infinity, from);
+  }
+
+  /** The log begins anew with `anchor`: nothing written before matters. */
+  restart(anchor: Entry): void {
+    this.#restarted = true;
+    this.#newEntries = [anchor];
+    this.#truncatedFrom = undefined;
+    this.#cutBefore = undefined;
   }
 
   cutBefore(index: number): void {
@@ -97,13 +112,16 @@ export class Outbox {
     const write: SequencedWrite = {
       sequence: this.#sequence,
       ...(this.#hardStateChanged ? { hardState } : {}),
+      ...(this.#restarted ? { restart: true as const } : {}),
       ...(this.#truncatedFrom === undefined ? {} : { truncateFrom: this.#truncatedFrom }),
       entries: this.#newEntries.map(({ index, bytes }) => ({ index, bytes })),
       ...(this.#cutBefore === undefined ? {} : { cutBefore: this.#cutBefore }),
     };
     const { sequence } = write;
-    this.#unfinished.push({ sequence, lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0, held: [] });
+    const end = { lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0 };
+    this.#unfinished.push({ sequence, ...end, hardState: this.#hardStateChanged, held: [] });
     this.#hardStateChanged = false;
+    this.#restarted = false;
     this.#newEntries = [];
     this.#truncatedFrom = undefined;
     this.#cutBefore = undefined;

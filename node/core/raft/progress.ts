@@ -1,6 +1,7 @@
 /**
  * What a leader knows of one follower. `probe`: one append at a time until its log is known to match;
- * `replicate`: appends are pipelined up to a window (etcd's names for the same two modes).
+ * `replicate`: appends are pipelined up to a window; `snapshot`: it needs entries that are cut away, nothing is appended
+ * until it has a snapshot (etcd's names for the same three modes).
  */
 import { assert } from '../../../base/assert.ts';
 
@@ -8,7 +9,7 @@ export const INFLIGHT_APPENDS_MAX = 64;
 export const INFLIGHT_BYTES_MAX = 16 * 1024 * 1024;
 
 export class Progress {
-  mode: 'probe' | 'replicate' = 'probe';
+  mode: 'probe' | 'replicate' | 'snapshot' = 'probe';
   matchIndex = 0;
   nextIndex: number;
   /** Last answer of the current term, on the leader's clock. */
@@ -29,6 +30,7 @@ export class Progress {
 
   /** May another append be sent now? */
   open(): boolean {
+    if (this.mode === 'snapshot') return false;
     if (this.mode === 'probe') return this.#inflight.length === 0;
     return this.#inflight.length < INFLIGHT_APPENDS_MAX && this.#inflightBytes < INFLIGHT_BYTES_MAX;
   }
@@ -42,6 +44,7 @@ export class Progress {
 
   acknowledged(matchIndex: number, nowMs: number): void {
     if (matchIndex > this.matchIndex) this.matchIndex = matchIndex;
+    if (this.mode === 'snapshot') return;
     if (this.mode === 'probe') {
       // A heartbeat claims no more than what matched before: it says nothing about the entry being probed.
       if (this.matchIndex < this.nextIndex - 1) return;
@@ -70,8 +73,15 @@ export class Progress {
     this.#clear();
   }
 
+  /** What it needs next is cut away. */
+  awaitSnapshot(): void {
+    this.mode = 'snapshot';
+    this.#clear();
+  }
+
   /** What is in flight is lost: a probe is sent again, a window from behind the last match. */
   lost(): void {
+    if (this.mode === 'snapshot') return;
     this.probe(this.mode === 'probe' ? this.nextIndex : this.matchIndex + 1);
   }
 

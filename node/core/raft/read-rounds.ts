@@ -37,11 +37,8 @@ export class ReadRounds {
     return true;
   }
 
-  /** `answered` holds the latest round that each other voter has answered. */
-  confirm(answered: readonly number[]): void {
-    if (this.#pending.length === 0) return;
-    const rounds = [this.round, ...answered].sort((a, b) => b - a);
-    const confirmed = rounds[Math.floor(rounds.length / 2)] ?? 0;
+  /** A quorum has answered the round `confirmed`, and with it every earlier one. */
+  confirm(confirmed: number): void {
     let done = 0;
     for (const { ticket, round, index } of this.#pending) {
       if (round > confirmed) break;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
 import type { Body } from '../tlv/messages.ts';
-import { APPEND_BYTES_MAX } from './raft.ts';
+import { APPEND_BYTES_MAX } from './leadership.ts';
 import { ELECTION_MS_MAX, type Flying, HEARTBEAT_MS, TestGroup } from './test-group.ts';
 
 function led(ids = ['a', 'b', 'c']): TestGroup {

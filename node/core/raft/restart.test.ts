@@ -70,14 +70,16 @@ describe('a restart', () => {
 });
 
 describe('the prefix cut', () => {
-  it('goes no further than what every voter has on disk', () => {
+  it('is told what the members that are there still need, and waits for nobody who is away', () => {
     const group = led();
     group.partition(['a', 'b'], ['c']);
     for (let i = 0; i < 5; i++) group.propose('a', 'x');
     group.settle();
     group.run(HEARTBEAT_MS, ['a', 'b']);
     expect(group.raft('a').safeCutIndex).toBe(1);
-    expect(() => group.raft('a').cut(2)).toThrow('no voter needs');
+    expect(() => group.raft('a').cut(7)).toThrow('only what is committed');
+    group.run(2 * ELECTION_MS_MAX, ['a', 'b']);
+    expect(group.raft('a').safeCutIndex).toBe(6);
     group.heal();
     group.run(ELECTION_MS_MAX);
     expect(group.raft('a').safeCutIndex).toBe(6);

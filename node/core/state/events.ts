@@ -1,4 +1,5 @@
 /** What applying an entry made happen, for the loop: the leader acts on it, the others only watch. */
+import type { Membership } from '../raft/membership.ts';
 import type { Instance } from '../workflow/instance.ts';
 
 export type StateEvent =
@@ -11,6 +12,7 @@ export type StateEvent =
   | { kind: 'instanceStarted'; workflow: string }
   | { kind: 'instanceEnded'; instance: Instance; timeMs: number }
   | { kind: 'catalogChanged' }
+  | { kind: 'membershipChanged'; membership: Membership; index: number }
   | { kind: 'workerRegistered'; workerId: string; session: string }
   | { kind: 'workerLost'; workerId: string; session: string; reason: string };
 

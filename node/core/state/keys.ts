@@ -11,6 +11,8 @@
  * k/ID  t/TYPE       worker, registered task type
  * y/ID               API key (JSON), with the hash of its secret
  * u/INDEX            row of the audit log (JSON), by the index of its entry
+ * members            who decides (JSON), once that was changed
+ * anchor             of the snapshot this state was installed from: the log entry it ended with (this replica's own)
  * meta               applied index, hash, cluster time, counters (JSON)
  */
 const NUMBER_DIGITS = 16;
@@ -26,6 +28,8 @@ export function afterPrefix(prefix: string): string {
 }
 
 export const META_KEY = 'meta';
+export const MEMBERSHIP_KEY = 'members';
+export const ANCHOR_KEY = 'anchor';
 export const messageKey = (id: string): string => `m/${id}`;
 export const dedupKey = (scopedKey: string): string => `d/${scopedKey}`;
 export const dedupExpiryKey = (expiresMs: number, scopedKey: string): string => `x/${padded(expiresMs)}/${scopedKey}`;

@@ -12,6 +12,7 @@ import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
 import { type Entry, NOOP_KIND } from '../raft/entry.ts';
+import { decodeMembership, encodeMembership, type Membership, MEMBERSHIP_KIND } from '../raft/membership.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { decode, MalformedError } from '../tlv/struct.ts';
 import { INSTANCE_TIMEOUT_MS_DEFAULT } from '../workflow/plan.ts';
@@ -35,7 +36,7 @@ import {
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
 import { InstanceTable } from './instance-table.ts';
-import { META_KEY } from './keys.ts';
+import { MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
 import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.ts';
 import { Overlay } from './overlay.ts';
@@ -62,41 +63,75 @@ interface Meta {
   dedupKeys: number;
   /** Absent in a state of an earlier release. */
   auditRows?: number;
+  /** Index of the entry that brought the membership; absent in a state from before memberships changed. */
+  membershipIndex?: number;
+}
+
+/** Everything that is derived from the store. */
+interface Tables {
+  catalog: Catalog;
+  messages: MessageTable;
+  instances: InstanceTable;
+  workers: WorkerTable;
+  access: AccessTable;
+  audit: AuditLog;
+  administration: Administration;
 }
 
 export class StateMachine {
   readonly #host: Host;
-  readonly #overlay: Overlay;
-  readonly catalog: Catalog;
-  readonly messages: MessageTable;
-  readonly instances: InstanceTable;
-  readonly workers: WorkerTable;
-  readonly access: AccessTable;
-  readonly audit: AuditLog;
-  readonly #administration: Administration;
+  #overlay: Overlay;
+  #tables: Tables;
   appliedIndex = 0;
   /** Cluster time of the last applied entry, ms. */
   timeMs = 0;
   /** Empty until the cluster is bootstrapped. */
   clusterId = '';
+  /** The members as of the last applied entry; undefined while they are those the cluster was born with. */
+  membership: Membership | undefined;
+  /** Index of the entry that brought `membership`; 0 for none. */
+  membershipIndex = 0;
   #events: StateEvent[] = [];
 
   /** Opens the state as it was last committed to `store`. */
   constructor(host: Host, store: KeyValueReader) {
     this.#host = host;
     this.#overlay = new Overlay(host, store);
-    this.catalog = new Catalog(host, this.#overlay);
-    this.messages = new MessageTable(host, this.#overlay);
-    this.workers = new WorkerTable(host, this.#overlay);
-    this.instances = new InstanceTable(host, this.#overlay, this.catalog, (event) => this.#events.push(event));
-    this.access = new AccessTable(host, this.#overlay);
-    this.audit = new AuditLog(host, this.#overlay);
-    const { catalog, instances, access, audit } = this;
+    this.#tables = this.#openTables();
+    this.#readMeta(store);
+  }
+
+  /** Forgets everything in memory and opens `store` anew: a snapshot has replaced what was in it. */
+  reload(store: KeyValueReader): void {
+    this.#overlay = new Overlay(this.#host, store);
+    this.#tables = this.#openTables();
+    this.#events = [];
+    this.#readMeta(store);
+  }
+
+  #openTables(): Tables {
+    const host = this.#host;
+    const overlay = this.#overlay;
     const emit = (event: StateEvent): void => void this.#events.push(event);
-    this.#administration = new Administration({ host, catalog, instances, access, audit, emit });
+    const catalog = new Catalog(host, overlay);
+    const instances = new InstanceTable(host, overlay, catalog, emit);
+    const access = new AccessTable(host, overlay);
+    const audit = new AuditLog(host, overlay);
+    return {
+      catalog,
+      instances,
+      access,
+      audit,
+      messages: new MessageTable(host, overlay),
+      workers: new WorkerTable(host, overlay),
+      administration: new Administration({ host, catalog, instances, access, audit, emit }),
+    };
+  }
+
+  #readMeta(store: KeyValueReader): void {
     const bytes = store.get(META_KEY);
     if (bytes === undefined) return;
-    const meta = JSON.parse(decodeText(host, bytes)) as Meta;
+    const meta = JSON.parse(decodeText(this.#host, bytes)) as Meta;
     this.appliedIndex = meta.appliedIndex;
     this.#overlay.hash = meta.hash;
     this.timeMs = meta.timeMs;
@@ -105,6 +140,37 @@ export class StateMachine {
     this.messages.count = meta.messages;
     this.messages.dedupCount = meta.dedupKeys;
     this.audit.count = meta.auditRows ?? 0;
+    const membership = store.get(MEMBERSHIP_KEY);
+    this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
+    this.membershipIndex = meta.membershipIndex ?? 0;
+  }
+
+  get catalog(): Catalog {
+    return this.#tables.catalog;
+  }
+
+  get messages(): MessageTable {
+    return this.#tables.messages;
+  }
+
+  get instances(): InstanceTable {
+    return this.#tables.instances;
+  }
+
+  get workers(): WorkerTable {
+    return this.#tables.workers;
+  }
+
+  get access(): AccessTable {
+    return this.#tables.access;
+  }
+
+  get audit(): AuditLog {
+    return this.#tables.audit;
+  }
+
+  get #administration(): Administration {
+    return this.#tables.administration;
   }
 
   /** Covers every write since the first entry: equal on all replicas at equal index. */
@@ -135,6 +201,7 @@ export class StateMachine {
       messages: this.messages.count,
       dedupKeys: this.messages.dedupCount,
       auditRows: this.audit.count,
+      membershipIndex: this.membershipIndex,
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
     return this.#overlay.take();
@@ -178,6 +245,9 @@ export class StateMachine {
         this.instances.fireDue(DUE_PER_ENTRY_MAX, now);
         this.messages.sweep(now.timeMs);
         return DONE;
+      case MEMBERSHIP_KIND:
+        this.#setMembership(decodeMembership(this.#host, payload), entry.index);
+        return DONE;
       case COMMAND.bootstrap:
         if (this.clusterId === '') this.clusterId = decode(this.#host, Bootstrap, payload).clusterId;
         return DONE;
@@ -203,6 +273,13 @@ export class StateMachine {
           `entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`,
         );
     }
+  }
+
+  #setMembership(membership: Membership, index: number): void {
+    this.membership = membership;
+    this.membershipIndex = index;
+    this.#overlay.put(MEMBERSHIP_KEY, encodeMembership(this.#host, membership));
+    this.#events.push({ kind: 'membershipChanged', membership, index });
   }
 
   // ---- messages ----------------------------------------------------------------------------------------------------

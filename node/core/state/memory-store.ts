@@ -39,6 +39,12 @@ export class MemoryStore implements KeyValueReader {
     }
   }
 
+  /** Everything that was there is gone, at once. */
+  replace(content: ReadonlyMap<string, Uint8Array>): void {
+    this.#values = new Map(content);
+    this.#sorted = false;
+  }
+
   /** An independent copy: what a restart would find. */
   copy(): MemoryStore {
     const copy = new MemoryStore();

@@ -40,8 +40,11 @@ export const Ack = struct('Ack', { sequence: u64(1) });
 
 const VoteRequest = { term: u64(1), candidateId: text(2), lastLogIndex: u64(3), lastLogTerm: u64(4) };
 const VoteAnswer = { term: u64(1), granted: bool(2) };
-export const RequestVote = struct('RequestVote', VoteRequest);
+/** `transfer`: the leader asked for this election, nobody need wait until it has been silent (dissertation §3.10). */
+export const RequestVote = struct('RequestVote', { ...VoteRequest, transfer: optional(bool(5)) });
 export const RequestVoteResponse = struct('RequestVoteResponse', VoteAnswer);
+/** From a leader to the voter that is to follow it: campaign now. */
+export const TimeoutNow = struct('TimeoutNow', { term: u64(1) });
 /** `term` is the term the candidate would campaign for; nobody's term changes (Raft dissertation §9.6). */
 export const PreVote = struct('PreVote', VoteRequest);
 export const PreVoteResponse = struct('PreVoteResponse', VoteAnswer);
@@ -55,7 +58,7 @@ export const AppendEntries = struct('AppendEntries', {
   entries: list(6, 'bytes'),
   /** Heartbeat round that ReadIndex counts answers by; 0 for none. */
   readRound: u64(7),
-  /** Every entry below this index is on every voter's disk: the receiver may cut its prefix up to here. */
+  /** No member that is there needs an entry below this index: the receiver may cut its prefix up to here. */
   cutBefore: u64(8),
 });
 export const AppendEntriesResponse = struct('AppendEntriesResponse', {
@@ -73,6 +76,35 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   /** State hash at `hashIndex` (0: none): the leader compares it with its own. */
   hashIndex: u64(9),
   stateHash: u32(10),
+});
+/**
+ * A piece of the state as of `lastIndex`, for a member that needs entries which are cut away (Raft §7). Pieces come in
+ * order of `offset`; the first one carries the log entry at `lastIndex`, which becomes the first of the receiver's log.
+ */
+export const InstallSnapshot = struct('InstallSnapshot', {
+  term: u64(1),
+  leaderId: text(2),
+  snapshotId: text(3),
+  lastIndex: u64(4),
+  lastTerm: u64(5),
+  offset: u64(6),
+  chunk: bytes(7),
+  /** CRC-32 of `chunk`. */
+  checksum: u32(8),
+  done: bool(9),
+  /** With offset 0: the encoded entry at lastIndex. */
+  anchor: optional(bytes(10)),
+  /** With offset 0: the membership as of lastIndex (`core/raft/membership.ts`) and the index of the entry that brought it. */
+  membership: optional(bytes(11)),
+  membershipIndex: optional(u64(12)),
+});
+export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
+  term: u64(1),
+  snapshotId: text(2),
+  /** Every byte below is stored; the next piece is to begin here. */
+  offset: u64(3),
+  /** False: what was sent does not fit there, go on from `offset`. */
+  ok: bool(4),
 });
 export const ReadIndex = struct('ReadIndex', { requestId: u64(1) });
 export const ReadIndexResponse = struct('ReadIndexResponse', { requestId: u64(1), ok: bool(2), index: u64(3) });
@@ -228,14 +260,17 @@ export const MESSAGES = {
   REQUEST_VOTE_RESPONSE: control(0x1002, RequestVoteResponse),
   APPEND_ENTRIES: bulk(0x1003, AppendEntries),
   APPEND_ENTRIES_RESPONSE: control(0x1004, AppendEntriesResponse),
+  INSTALL_SNAPSHOT: bulk(0x1005, InstallSnapshot),
   PRE_VOTE: control(0x1006, PreVote),
   PRE_VOTE_RESPONSE: control(0x1007, PreVoteResponse),
+  TIMEOUT_NOW: control(0x1008, TimeoutNow),
   READ_INDEX: control(0x1009, ReadIndex),
   READ_INDEX_RESPONSE: control(0x100a, ReadIndexResponse),
   FORWARD_PROPOSE: bulk(0x100b, ForwardPropose),
   FORWARD_RESULT: bulk(0x100c, ForwardResult),
   PING: control(0x2001, Ping),
   ACK: control(0x2002, Ack),
+  INSTALL_SNAPSHOT_RESPONSE: control(0x100d, InstallSnapshotResponse),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
   TASK_RESULT: bulk(0x3002, TaskResult),
   TASK_STATUS: bulk(0x3003, TaskStatus),

@@ -27,8 +27,12 @@ export class LogDisk {
   }
 
   /** Adds the puts and removes of one write to the transaction being filled. */
-  apply(db: StoreDatabase, { hardState, truncateFrom, entries, cutBefore }: LogWrite): void {
+  apply(db: StoreDatabase, { hardState, restart, truncateFrom, entries, cutBefore }: LogWrite): void {
     if (hardState !== undefined) void db.put(HARD_STATE_KEY, recordBytes(hardState));
+    if (restart === true) {
+      for (; this.#first <= this.#last; this.#first++) void db.remove(this.#first);
+      this.#cut = 0;
+    }
     if (truncateFrom !== undefined) {
       for (; this.#last >= truncateFrom && this.#last >= this.#first; this.#last--) void db.remove(this.#last);
       this.#clearWhenAllCut(db);

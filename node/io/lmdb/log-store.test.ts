@@ -128,6 +128,32 @@ describe('LogStore', () => {
     expect((await reopen(store)).boot).toMatchObject({ firstIndex: 9_000, lastIndex: 9_000 });
   });
 
+  it('restarts at any index, below and above what it had, in one step with the anchor', async () => {
+    const store = await openLog();
+    await store.persist({ hardState: { term: 4, votedFor: 'c1' }, entries: entries(1, 101) });
+    await store.persist({ restart: true, entries: [entry(5_000, 'anchor')] });
+    await store.persist({ entries: entries(5_001, 5_011) });
+    const above = await reopen(store);
+    expect(above.boot).toMatchObject({ hardState: { term: 4, votedFor: 'c1' }, firstIndex: 5_000, lastIndex: 5_010 });
+    expect(texts(above, 5_000, 5_002)).toEqual(['anchor', 'entry 5001']);
+    await above.persist({ restart: true, entries: [entry(50, 'lower anchor'), entry(51)] });
+    const below = await reopen(above);
+    expect(below.boot).toMatchObject({ firstIndex: 50, lastIndex: 51 });
+    expect(texts(below, 50, 52)).toEqual(['lower anchor', 'entry 51']);
+  });
+
+  it('restarts while a cut of what it had is still being carried out', async () => {
+    const store = await openLog();
+    await store.persist({ entries: entries(1, 10_001) });
+    await Promise.all([
+      store.persist({ entries: [], cutBefore: 9_000 }),
+      store.persist({ restart: true, entries: [entry(8_000, 'anchor')] }),
+      store.persist({ entries: [entry(8_001)], cutBefore: 8_000 }),
+    ]);
+    const again = await reopen(store);
+    expect(again.boot).toMatchObject({ firstIndex: 8_000, lastIndex: 8_001 });
+  });
+
   it('leaves no gap when a truncation meets a cut that is still being carried out', async () => {
     const store = await openLog();
     await store.persist({ entries: entries(1, 10_001) });

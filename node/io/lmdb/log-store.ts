@@ -180,8 +180,8 @@ export class LogStore implements LogReader {
   }
 
   /** Checks that `write` keeps the log consecutive, and moves the bounds. */
-  #advance({ truncateFrom, entries, cutBefore }: LogWrite): void {
-    let last = this.#last;
+  #advance({ restart, truncateFrom, entries, cutBefore }: LogWrite): void {
+    let last = restart === true ? this.#first - 1 : this.#last;
     let first = this.#first;
     if (truncateFrom !== undefined) {
       assert(

@@ -4,9 +4,11 @@
  * 1. A commit is on disk before it is visible, as a whole: whatever a reader or a restart sees is a state that
  *    was committed, so `appliedIndex` written with the changes never runs ahead of them.
  * 2. Commits take effect in the order of the calls.
- * 3. No reader outlives the turn of the loop that began it: a long one would pin pages and grow the file.
+ * 3. No reader outlives the turn of the loop that began it, but a pinned one: that keeps every page it may read, and the
+ *    file grows meanwhile.
  * 4. After the first error nothing is written any more: the process has to exit.
  */
+import type { RangeOptions } from 'lmdb';
 import { assert } from '../../../base/assert.ts';
 import type { KeyValueReader, Writes } from '../../core/state/store.ts';
 import { Environment, KEY_BYTES_MAX, type StoreDatabase } from './environment.ts';
@@ -28,10 +30,17 @@ export interface StateStoreOptions {
   onCommit?: (seconds: number, keys: number) => void;
 }
 
+/** The state as of one commit, whatever is committed meanwhile; to be released soon. */
+export interface PinnedState {
+  rows: Iterable<{ key: string; value: Uint8Array }>;
+  release: () => void;
+}
+
 export class StateStore implements KeyValueReader {
   readonly #environment: Environment;
   readonly #options: StateStoreOptions;
   #lastCommit: Promise<void> = Promise.resolve();
+  readonly #pins = new Set<Promise<void>>();
 
   private constructor(environment: Environment, options: StateStoreOptions) {
     this.#environment = environment;
@@ -56,7 +65,27 @@ export class StateStore implements KeyValueReader {
     const bounds = reverse
       ? { start: end, exclusiveStart: true, end: from, inclusiveEnd: true, reverse }
       : { start: from, end };
-    for (const { key, value } of this.#environment.db.getRange(bounds)) yield { key: String(key), value };
+    yield* textRows(this.#environment.db, bounds);
+  }
+
+  pin(): PinnedState {
+    const { db } = this.#environment;
+    const transaction = db.useReadTransaction();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const pin = promise.then(() => {
+      this.#pins.delete(pin);
+    });
+    this.#pins.add(pin);
+    let released = false;
+    return {
+      rows: textRows(db, { start: '', end: LAST_KEY, transaction }),
+      release: () => {
+        if (released) return;
+        released = true;
+        transaction.done();
+        resolve(undefined);
+      },
+    };
   }
 
   /**
@@ -101,11 +130,16 @@ export class StateStore implements KeyValueReader {
     return this.#environment.fileBytes();
   }
 
-  /** Waits for the commits under way and releases the directory. */
+  /** Waits for the commits under way and for pinned readers, and releases the directory. */
   async close(): Promise<void> {
     await this.#lastCommit.catch(() => undefined);
+    await Promise.all(this.#pins);
     await this.#environment.close();
   }
+}
+
+function* textRows(db: StoreDatabase, bounds: RangeOptions): Generator<{ key: string; value: Uint8Array }> {
+  for (const { key, value } of db.getRange(bounds)) yield { key: String(key), value };
 }
 
 function fill(db: StoreDatabase, writes: Writes): void {

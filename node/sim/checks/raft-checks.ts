@@ -1,9 +1,13 @@
 /** Raft's promises, watched from outside the core: by what nodes send, write, and take as committed. */
 import { decodeEntry } from '../../core/raft/entry.ts';
+import { isJoint, type Membership, quorum } from '../../core/raft/membership.ts';
 import type { SequencedWrite } from '../../core/raft/outbox.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../../io/host.ts';
 import type { Counters } from '../counters.ts';
+import type { StateEvent } from '../../core/state/events.ts';
+import type { Entry } from '../../core/raft/entry.ts';
+import type { Roster } from '../roster.ts';
 import type { Observer } from '../observer.ts';
 import type { SimCoordinator } from '../sim-coordinator.ts';
 import { demand } from '../violation.ts';
@@ -23,6 +27,8 @@ interface NodeRecord {
   /** Commit index of the process as last seen. */
   commitIndex: number;
   ledTerm: number;
+  /** The membership it acted on at the end of its last turn. */
+  membership: Membership | undefined;
 }
 
 const TWO_40 = 2 ** 40;
@@ -30,6 +36,10 @@ const TWO_40 = 2 ** 40;
 export class RaftChecks implements Observer {
   readonly #counters: Counters;
   #nodes: readonly SimCoordinator[] = [];
+  #roster: Roster | undefined;
+  /** How far leaders have shown that what they commit is durable; followers go by their word. */
+  #durableIndex = 0;
+  #membershipIndex = 0;
   readonly #records = new Map<string, NodeRecord>();
   readonly #leaders = new Map<number, string>();
   /** Checksum by (term, index) of every entry ever written. */
@@ -41,8 +51,9 @@ export class RaftChecks implements Observer {
     this.#counters = counters;
   }
 
-  watch(nodes: readonly SimCoordinator[]): void {
-    this.#nodes = nodes;
+  watch(roster: Roster): void {
+    this.#nodes = roster.nodes;
+    this.#roster = roster;
   }
 
   get committedIndex(): number {
@@ -60,6 +71,7 @@ export class RaftChecks implements Observer {
     );
     record.commitIndex = 0;
     record.ledTerm = 0;
+    record.membership = undefined;
     if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
     this.onTurn(node);
   }
@@ -77,6 +89,9 @@ export class RaftChecks implements Observer {
       case 'REQUEST_VOTE_RESPONSE':
         if (message.body.granted) this.#vote(node, record, message.body.term, to);
         break;
+      case 'INSTALL_SNAPSHOT':
+      case 'INSTALL_SNAPSHOT_RESPONSE':
+      case 'TIMEOUT_NOW':
       case 'APPEND_ENTRIES':
       case 'APPEND_ENTRIES_RESPONSE':
         break;
@@ -128,7 +143,11 @@ export class RaftChecks implements Observer {
     const raft = node.coordinator?.raft;
     if (raft === undefined) return;
     const record = this.#record(node);
+    // What it learned as a follower, in the turn that made it the leader, it has not counted itself.
+    const counted = raft.role === 'leader' && record.ledTerm === raft.term;
     if (raft.role === 'leader' && record.ledTerm !== raft.term) this.#onLeader(node, record, raft.term);
+    const before = record.membership ?? raft.membership;
+    record.membership = raft.membership;
     if (raft.commitIndex === record.commitIndex) return;
     demand(raft.commitIndex > record.commitIndex, 'commitBack', () => {
       return `${node.id} went from ${record.commitIndex} to ${raft.commitIndex}`;
@@ -143,22 +162,63 @@ export class RaftChecks implements Observer {
     }
     record.commitIndex = raft.commitIndex;
     const lastTerm = raft.log.entry(raft.commitIndex).term;
-    demand(raft.role !== 'leader' || lastTerm === raft.term, 'commitOwnTerm', () => {
+    demand(!counted || lastTerm === raft.term, 'commitOwnTerm', () => {
       return `${node.id} leads term ${raft.term} and commits up to ${raft.commitIndex}, of term ${lastTerm}`;
     });
-    this.#checkDurable(node, raft.commitIndex);
+    // Of what a turn commits, some may be counted before it changes the members, some after.
+    this.#checkDurable(node, [before, raft.membership], raft.commitIndex);
   }
 
   /** The checksum chain covers what is before it, so the last entry stands for all. */
-  #checkDurable(node: SimCoordinator, index: number): void {
+  #checkDurable(node: SimCoordinator, memberships: readonly Membership[], index: number): void {
+    if (index <= this.#durableIndex) return;
+    this.#durableIndex = index;
     const checksum = this.#committed[index]?.checksum;
-    const count = this.#nodes.filter(({ logDisk }) => {
+    const holders = this.#nodes.filter(({ logDisk }) => {
       const bytes = logDisk.flushed(index);
-      return bytes !== undefined && decodeEntry(nodeHost, bytes)?.checksum === checksum;
-    }).length;
-    demand(2 * count > this.#nodes.length, 'commitDurable', () => {
-      return `${node.id} commits ${index}, which is on ${count} of ${this.#nodes.length} disks`;
+      // What is cut away was applied, and what a snapshot brought was committed.
+      if (bytes === undefined) return logDisk.boot.firstIndex > index;
+      return decodeEntry(nodeHost, bytes)?.checksum === checksum;
     });
+    const ids = holders.map(({ id }) => id);
+    demand(
+      memberships.some((membership) => quorum(membership, (id) => ids.includes(id))),
+      'commitDurable',
+      () => `${node.id} commits ${index}, which is on the disks of ${ids.join()} of ${JSON.stringify(memberships)}`,
+    );
+  }
+
+  onInstall(node: SimCoordinator): void {
+    const leader = this.#roster?.leader?.coordinator;
+    const isJointNow = leader !== undefined && isJoint(leader.raft.membership);
+    if (isJointNow && node.coordinator !== undefined) {
+      this.#counters.add('snapshot installed with a joint membership in the log');
+    }
+  }
+
+  onApply(node: SimCoordinator, entry: Entry, events: readonly StateEvent[]): void {
+    for (const event of events) {
+      if (event.kind === 'membershipChanged') this.#onMembership(node, entry.index, event.membership);
+    }
+  }
+
+  #onMembership(node: SimCoordinator, index: number, membership: Membership): void {
+    const roster = this.#roster;
+    if (roster === undefined || index <= this.#membershipIndex) return;
+    this.#membershipIndex = index;
+    const before = roster.current;
+    const same = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join();
+    const isStep = isJoint(before)
+      ? same(membership.voters, before.voters) && !isJoint(membership)
+      : same(membership.voters, before.voters) || same(membership.outgoing, before.voters);
+    demand(isStep, 'memberSteps', () => {
+      return `${node.id} applies ${JSON.stringify(membership)} at ${index} after ${JSON.stringify(before)}`;
+    });
+    this.#counters.add(isJoint(membership) ? 'joint membership committed' : 'membership committed');
+    if (node.coordinator?.raft.role === 'leader' && !membership.voters.includes(node.id)) {
+      this.#counters.add('leader removed');
+    }
+    roster.changed(index, membership);
   }
 
   #onLeader(node: SimCoordinator, record: NodeRecord, term: number): void {
@@ -177,14 +237,15 @@ export class RaftChecks implements Observer {
     while ((this.#committed[last]?.committedIn ?? 0) > term) last--;
     const log = node.coordinator?.raft.log;
     if (last === 0 || log === undefined) return;
-    const has = log.lastIndex >= last && log.entry(last).checksum === this.#committed[last]?.checksum;
+    const has =
+      log.firstIndex > last || (log.lastIndex >= last && log.entry(last).checksum === this.#committed[last]?.checksum);
     demand(has, 'leaderCompleteness', () => `${node.id} leads term ${term} without the committed entry ${last}`);
   }
 
   #record(node: SimCoordinator): NodeRecord {
     const known = this.#records.get(node.id);
     if (known !== undefined) return known;
-    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0 };
+    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, membership: undefined };
     this.#records.set(node.id, record);
     return record;
   }

@@ -31,13 +31,17 @@ export class StateChecks implements Observer {
   readonly #ended = new Set<string>();
 
   onBoot(node: SimCoordinator): void {
+    this.onInstall(node);
+  }
+
+  onInstall(node: SimCoordinator): void {
     const state = node.coordinator?.state;
     if (state === undefined) return;
     const { appliedIndex, hash } = state;
     demand(
       hash === this.#hashes[appliedIndex],
       'stateHash',
-      () => `${node.id} restarts at ${appliedIndex} with another hash`,
+      () => `${node.id} begins at ${appliedIndex} with another hash`,
     );
   }
 

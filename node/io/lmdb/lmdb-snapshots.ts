@@ -1,0 +1,126 @@
+/**
+ * Snapshots of the state on disk, taken and installed beside the loop (`SnapshotPort`).
+ *
+ * 1. What cannot be taken, for want of space or time, costs the receiver a wait; this node loses nothing by it.
+ * 2. What comes in and cannot be kept or installed ends the process, as any failed write does; the old state is whole.
+ * 3. Files are worth nothing after this process: they are gone with it.
+ */
+import { rmSync } from 'node:fs';
+import { assert } from '../../../base/assert.ts';
+import type { LoopLog, SnapshotInput, SnapshotPort } from '../../ports.ts';
+import { IncomingSnapshot } from './incoming-snapshot.ts';
+import { OutgoingSnapshot } from './outgoing-snapshot.ts';
+import type { StateDisk } from './state-disk.ts';
+import { reasonOf } from './storage-error.ts';
+
+/** The life of a reader of the state: what is replaced meanwhile stays in the file. */
+const READER_DEADLINE_MS = 60_000;
+
+export interface LmdbSnapshotsParts {
+  disk: StateDisk;
+  /** For files on their way; emptied first. */
+  dir: string;
+  answer: (input: SnapshotInput) => void;
+  onFatal: (error: unknown) => void;
+  log: Pick<LoopLog, 'info' | 'warn'>;
+  readerDeadlineMs?: number;
+}
+
+export class LmdbSnapshots implements SnapshotPort {
+  readonly #parts: LmdbSnapshotsParts;
+  /** The core keeps a few at a time (TRANSFERS_MAX). */
+  readonly #outgoing = new Map<string, OutgoingSnapshot>();
+  #incoming: IncomingSnapshot | undefined;
+  #installing: Promise<void> | undefined;
+  #taken = 0;
+  #closed = false;
+
+  constructor(parts: LmdbSnapshotsParts) {
+    this.#parts = parts;
+    rmSync(parts.dir, { recursive: true, force: true });
+  }
+
+  take(snapshotId: string): void {
+    const { disk, dir, answer, log, readerDeadlineMs = READER_DEADLINE_MS } = this.#parts;
+    const outgoing = new OutgoingSnapshot();
+    this.#outgoing.set(snapshotId, outgoing);
+    const startedMs = performance.now();
+    this.#taken++;
+    outgoing
+      .take(() => disk.current.pin(), dir, `taken-${String(this.#taken)}`, readerDeadlineMs)
+      .then(
+        (head) => {
+          const fields = { component: 'state', snapshotId, index: head?.lastIndex };
+          if (head !== undefined) {
+            log.info({ ...fields, ms: Math.round(performance.now() - startedMs) }, 'a snapshot was taken');
+          }
+          answer({ kind: 'snapshotTaken', snapshotId, head });
+        },
+        (error: unknown) => {
+          log.warn({ component: 'state', snapshotId, reason: reasonOf(error) }, 'no snapshot could be taken');
+          this.drop(snapshotId);
+          answer({ kind: 'snapshotTaken', snapshotId, head: undefined });
+        },
+      );
+  }
+
+  read(snapshotId: string, offset: number, bytesMax: number): void {
+    const outgoing = this.#outgoing.get(snapshotId);
+    outgoing?.read(offset, bytesMax).then((piece) => {
+      if (piece !== undefined) this.#parts.answer({ kind: 'snapshotRead', snapshotId, offset, ...piece });
+    }, this.#parts.onFatal);
+  }
+
+  drop(snapshotId: string): void {
+    const outgoing = this.#outgoing.get(snapshotId);
+    this.#outgoing.delete(snapshotId);
+    outgoing?.drop().catch(this.#parts.onFatal);
+  }
+
+  keep(snapshotId: string, offset: number, bytes: Uint8Array): void {
+    if (offset === 0) {
+      this.#discard();
+      this.#incoming = new IncomingSnapshot(snapshotId, this.#parts.dir);
+    }
+    const incoming = this.#incoming;
+    assert(incoming?.snapshotId === snapshotId, 'pieces are of the snapshot that was begun');
+    incoming.keep(offset, bytes).then((kept) => {
+      if (this.#incoming === incoming) this.#parts.answer({ kind: 'snapshotKept', snapshotId, offset: kept });
+    }, this.#parts.onFatal);
+  }
+
+  abandon(snapshotId: string): void {
+    if (this.#incoming?.snapshotId === snapshotId) this.#discard();
+  }
+
+  install(snapshotId: string, anchor: Uint8Array): void {
+    const incoming = this.#incoming;
+    assert(incoming?.snapshotId === snapshotId, 'only what was kept is installed');
+    assert(this.#installing === undefined, 'one installation at a time');
+    this.#installing = this.#install(incoming, anchor)
+      .catch((error: unknown) => {
+        if (!this.#closed) this.#parts.onFatal(error);
+      })
+      .finally(() => (this.#installing = undefined));
+  }
+
+  async #install(incoming: IncomingSnapshot, anchor: Uint8Array): Promise<void> {
+    const { disk, answer } = this.#parts;
+    const store = await disk.replace((next) => incoming.writeInto(next, anchor));
+    this.#discard();
+    answer({ kind: 'snapshotInstalled', snapshotId: incoming.snapshotId, store });
+  }
+
+  #discard(): void {
+    this.#incoming?.close().catch(this.#parts.onFatal);
+    this.#incoming = undefined;
+  }
+
+  /** Ends what is under way: nothing is answered any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const snapshotId of [...this.#outgoing.keys()]) this.drop(snapshotId);
+    await this.#incoming?.close();
+    await this.#installing;
+  }
+}

@@ -1,0 +1,87 @@
+import type { StateHead } from '../../core/state/snapshot-stream.ts';
+import { encodeRecord, isStreamed, stateHead } from '../../core/state/snapshot-stream.ts';
+import { MEMBERSHIP_KEY, META_KEY } from '../../core/state/keys.ts';
+import { MemoryStore } from '../../core/state/memory-store.ts';
+import { nodeHost } from '../host.ts';
+import { SnapshotFile } from './snapshot-file.ts';
+import type { PinnedState } from './state-store.ts';
+
+/** Read in one go: what holds up the loop, about a millisecond, before the others have their turn. */
+const SLICE_BYTES = 256 * 1024;
+
+/**
+ * A snapshot that was, or is being, taken.
+ *
+ * Pages read by short transactions would belong to different commits, and commits that waited for the copy would hold up
+ * the whole node; so one read transaction lasts from the first key to the last. It pins what is replaced meanwhile, so
+ * it has a deadline; the copy goes to a file, since the receiver may take any time.
+ */
+export class OutgoingSnapshot {
+  #file: SnapshotFile | undefined;
+  #dropped = false;
+
+  /**
+   * Undefined: nothing was ever committed, or it was dropped meanwhile.
+   * @throws Error: the file cannot be written, or the deadline has passed.
+   */
+  async take(pin: () => PinnedState, dir: string, name: string, deadlineMs: number): Promise<StateHead | undefined> {
+    const file = await SnapshotFile.create(dir, name);
+    if (this.#isDropped()) {
+      await file.close();
+      return undefined;
+    }
+    this.#file = file;
+    const endMs = performance.now() + deadlineMs;
+    const pinned = pin();
+    const headRows = new MemoryStore();
+    try {
+      for (const slice of slices(pinned.rows, headRows)) {
+        if (this.#isDropped()) return undefined;
+        if (performance.now() > endMs) throw new Error(`reading the state took longer than ${String(deadlineMs)} ms`);
+        await file.append(slice);
+      }
+    } finally {
+      pinned.release();
+    }
+    return this.#isDropped() ? undefined : stateHead(nodeHost, headRows);
+  }
+
+  /** Undefined for one that was dropped, before or meanwhile. */
+  async read(offset: number, bytesMax: number): Promise<{ bytes: Uint8Array; done: boolean } | undefined> {
+    const file = this.#file;
+    if (file === undefined || this.#isDropped()) return undefined;
+    const bytes = await file.read(offset, bytesMax);
+    return this.#isDropped() ? undefined : { bytes, done: offset + bytes.length >= file.sizeBytes };
+  }
+
+  /** Also when it is called again. */
+  async drop(): Promise<void> {
+    this.#dropped = true;
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  /** Asked anew after every wait. */
+  #isDropped(): boolean {
+    return this.#dropped;
+  }
+}
+
+/** The records in slices of about the same size; what a head is made of is put into `headRows` on the way. */
+function* slices(rows: PinnedState['rows'], headRows: MemoryStore): Generator<Uint8Array> {
+  let records: Uint8Array[] = [];
+  let bytes = 0;
+  for (const { key, value } of rows) {
+    if (!isStreamed(key)) continue;
+    if (key === META_KEY || key === MEMBERSHIP_KEY) headRows.commit(new Map([[key, value]]));
+    const record = encodeRecord(nodeHost, key, value);
+    records.push(record);
+    bytes += record.length;
+    if (bytes < SLICE_BYTES) continue;
+    yield Buffer.concat(records, bytes);
+    records = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(records, bytes);
+}

@@ -1,0 +1,81 @@
+/** An operator who adds, promotes, replaces and removes members and moves the leadership about, at random. */
+import { Random } from '../../base/random.ts';
+import type { MembershipChange } from '../core/raft/membership.ts';
+import { isJoint, members } from '../core/raft/membership.ts';
+import type { Roster } from './roster.ts';
+import type { World } from './world.ts';
+
+const CHANGE_GAP_US = 6_000_000;
+
+export class Admin {
+  readonly #world: World;
+  readonly #roster: Roster;
+  readonly #random: Random;
+  #requestId = 0;
+  #stopped = false;
+
+  constructor(world: World, roster: Roster) {
+    this.#world = world;
+    this.#roster = roster;
+    this.#random = Random.stream(world.seed, 'admin');
+  }
+
+  start(): void {
+    if (!this.#world.plan.changesMembers) return;
+    this.#world.queue.after(this.#random.integer(0, 2 * CHANGE_GAP_US), () => {
+      if (this.#stopped) return;
+      this.#act();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #act(): void {
+    const { leader } = this.#roster;
+    const membership = leader?.coordinator?.raft.membership;
+    if (leader === undefined || membership === undefined) return;
+    this.#requestId++;
+    const requestId = this.#requestId;
+    if (this.#random.chance(0.3)) {
+      const target = this.#random.pick(membership.voters);
+      this.#note(`transfer to ${target}`);
+      leader.administer({ kind: 'transferLeadership', requestId, target });
+      return;
+    }
+    const change = isJoint(membership) ? undefined : this.#change();
+    if (change === undefined) return;
+    this.#note(`${change.kind} ${JSON.stringify(change)}`);
+    leader.administer({ kind: 'changeMembers', requestId, change });
+  }
+
+  #note(text: string): void {
+    this.#world.trace.note('', `admin: ${text}`);
+  }
+
+  #change(): MembershipChange | undefined {
+    const random = this.#random;
+    const membership = this.#roster.leader?.coordinator?.raft.membership;
+    if (membership === undefined) return undefined;
+    const { voters, learners } = membership;
+    const inside = members(membership);
+    const outside = this.#roster.nodes.map(({ id }) => id).filter((id) => !inside.includes(id));
+    const [first, second] = shuffled(random, learners);
+    const possible: MembershipChange[] = [];
+    if (outside.length > 0) possible.push({ kind: 'addLearner', id: random.pick(outside) });
+    if (first !== undefined && second !== undefined) possible.push({ kind: 'promote', ids: [first, second] });
+    if (first !== undefined) possible.push({ kind: 'replace', out: random.pick(voters), in: first });
+    if (voters.length >= 3) possible.push({ kind: 'remove', ids: shuffled(random, voters).slice(0, 2) });
+    if (first !== undefined && random.chance(0.2)) possible.push({ kind: 'remove', ids: [first] });
+    return possible.length === 0 ? undefined : random.pick(possible);
+  }
+}
+
+function shuffled(random: Random, ids: readonly string[]): string[] {
+  const rest = [...ids];
+  const out: string[] = [];
+  while (rest.length > 0) out.push(...rest.splice(random.integer(0, rest.length - 1), 1));
+  return out;
+}
