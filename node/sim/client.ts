@@ -4,7 +4,8 @@ import { encodeText } from '../../base/host.ts';
 import type { Random } from '../../base/random.ts';
 import { nodeHost } from '../io/host.ts';
 import type { Command, CommandOutcome, Gateway, ItemOutcome, Query, QueryOutcome } from '../requests.ts';
-import type { History, Submission } from './checks/history.ts';
+import type { History, Submission, Try } from './checks/history.ts';
+import type { MessageOutput } from './models.ts';
 import type { Roster } from './roster.ts';
 import type { SimCoordinator } from './sim-coordinator.ts';
 import { demand } from './violation.ts';
@@ -102,20 +103,27 @@ export class Client {
     }));
     const node = this.#random.pick(this.#roster.members);
     if (tries > 1) this.#world.counters.add('client tries again');
+    const attempts = batch.map(({ submission }) => this.#history.submits(submission));
     this.#call<readonly ItemOutcome[]>(
       node,
       (gateway, answer) => gateway.submit(items, scope, answer),
-      (outcomes) => this.#onOutcomes(batch, outcomes, scope, tries),
-      (outcomes) => batch.forEach(({ submission }, i) => this.#onLate(submission, outcomes[i])),
+      (outcomes) => this.#onOutcomes(batch, attempts, outcomes, scope, tries),
+      (outcomes) => batch.forEach(({ submission }, i) => this.#onOutcome(submission, attempts[i], outcomes[i])),
     );
   }
 
-  #onLate(submission: Submission, outcome: ItemOutcome | undefined): void {
-    if (outcome !== undefined) this.#history.onOutcome(submission, outcome);
+  #onOutcome(
+    submission: Submission,
+    attempt: Try<MessageOutput> | undefined,
+    outcome: ItemOutcome | undefined,
+  ): boolean | undefined {
+    if (attempt === undefined || outcome === undefined) return undefined;
+    return this.#history.onOutcome(submission, attempt, outcome);
   }
 
   #onOutcomes(
     batch: readonly { submission: Submission; value: Record<string, unknown> }[],
+    attempts: readonly Try<MessageOutput>[],
     outcomes: readonly ItemOutcome[] | undefined,
     scope: string,
     tries: number,
@@ -123,7 +131,7 @@ export class Client {
     const again = batch.filter(({ submission }, i) => {
       const outcome = outcomes?.[i];
       if (outcome === undefined) submission.unknownCount++;
-      const isOver = outcome !== undefined && this.#history.onOutcome(submission, outcome);
+      const isOver = this.#onOutcome(submission, attempts[i], outcome) === true;
       const isUnknown = outcome === undefined || ('error' in outcome && outcome.error.code === 'OUTCOME_UNKNOWN');
       if (isUnknown) this.#world.counters.add('outcome unknown to the client');
       // Without a key a message of unknown outcome must not be sent again: there might be two then.
@@ -145,12 +153,15 @@ export class Client {
       if (again && !once && tries < TRIES_MAX) this.#later(() => this.command(command, done, once, tries + 1));
       else done(outcome);
     };
-    const late = (): void => undefined;
+    const record = this.#history.commands(command);
     this.#call<CommandOutcome>(
       this.#random.pick(this.#roster.members),
       (gateway, answer) => gateway.command(command, ANONYMOUS, answer),
-      finish,
-      late,
+      (outcome) => {
+        if (outcome !== undefined) record?.(outcome);
+        finish(outcome);
+      },
+      (outcome) => record?.(outcome),
     );
   }
 

@@ -148,6 +148,7 @@ class Simulation {
   #check(): void {
     const nodes = this.#roster.members;
     checkContent(nodes);
+    this.#history.check();
     for (const node of nodes) checkHistory(node, this.#history);
   }
 

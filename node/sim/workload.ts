@@ -81,22 +81,20 @@ export class Workload {
 
   #change(): void {
     const random = this.#random;
-    if (random.chance(0.3)) this.#putWorkflow(random.pick(WORKFLOW_IDS));
+    const fate = random.fraction();
+    if (fate < 0.3) this.#putWorkflow(random.pick(WORKFLOW_IDS));
+    else if (fate < 0.45) this.#client.command({ kind: 'deleteRule', id: random.pick(RULE_IDS) }, () => undefined);
     else this.#putRule(random.pick(RULE_IDS));
   }
 
   #putWorkflow(id: string): void {
     const workflow = randomWorkflow(this.#random, id, ++this.#version);
-    this.#client.command({ kind: 'putWorkflow', workflow, mode: 'upsert' }, (outcome) => {
-      if (outcome !== undefined && 'result' in outcome) this.#history.stands(id, numberOf(outcome.result, 'revision'));
-    });
+    this.#client.command({ kind: 'putWorkflow', workflow, mode: 'upsert' }, () => undefined);
   }
 
   #putRule(id: string): void {
     const rule = randomRule(this.#random, id, ++this.#version);
-    this.#client.command({ kind: 'putRule', rule, mode: 'upsert' }, (outcome) => {
-      if (outcome !== undefined && 'result' in outcome) this.#history.stands(id, numberOf(outcome.result, 'revision'));
-    });
+    this.#client.command({ kind: 'putRule', rule, mode: 'upsert' }, () => undefined);
   }
 
   #cancel(): void {
@@ -120,14 +118,14 @@ export class Workload {
     const what = random.integer(0, 9);
     if (what < 6 && acknowledged.length > 0) {
       // The latest is what a stale answer would miss.
-      const { id, atUs } = random.pick(acknowledged.slice(random.chance(0.7) ? -1 : -20));
+      const { id, submission } = random.pick(acknowledged.slice(random.chance(0.7) ? -1 : -20));
       this.#client.read({ kind: 'message', id }, (outcome, beganUs) => {
-        this.#history.onMessageRead(id, isFound(outcome), atUs, beganUs);
+        this.#history.onMessageRead(submission, id, isFound(outcome), beganUs);
       });
     } else if (what < 8) {
       const id = random.pick(RULE_IDS);
       this.#client.read({ kind: 'rule', id }, (outcome, beganUs) => {
-        this.#history.onVersion(id, isFound(outcome) ? numberOf(outcome.result, 'revision') : 0, beganUs);
+        this.#history.onRuleRead(id, outcome, beganUs);
       });
       this.#client.read({ kind: 'rules' }, (outcome, beganUs) => {
         if (isFound(outcome)) this.#history.onVersion('catalog', numberOf(outcome.result, 'catalog_version'), beganUs);

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { Random } from '../../../base/random.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { randomRule } from '../documents.ts';
 import { EventQueue } from '../event-queue.ts';
 import { History } from './history.ts';
 import { StateChecks } from './state-checks.ts';
@@ -23,32 +25,71 @@ describe('History', () => {
 
   it('refuses an acknowledgement of what is not applied', () => {
     const submission = history.submission(1, undefined);
-    expect(() => history.onOutcome(submission, accepted('m9'))).toThrow('what a client is told as done is applied');
+    expect(() => history.onOutcome(submission, history.submits(submission), accepted('m9'))).toThrow(
+      'what a client is told as done is applied',
+    );
   });
 
   it('refuses two messages for one key', () => {
     const submission = history.submission(1, 'key');
-    expect(history.onOutcome(submission, accepted('m1'))).toBe(true);
-    expect(() => history.onOutcome(submission, accepted('m2'))).toThrow('an idempotency key gives one message');
+    expect(history.onOutcome(submission, history.submits(submission), accepted('m1'))).toBe(true);
+    expect(() => history.onOutcome(submission, history.submits(submission), accepted('m2'))).toThrow(
+      'an idempotency key gives one message',
+    );
   });
 
   it('refuses other instances for the same message', () => {
     const submission = history.submission(1, 'key');
-    history.onOutcome(submission, accepted('m1', ['m1-1']));
-    expect(() => history.onOutcome(submission, accepted('m1', []))).toThrow('exactly the instances its outcome told');
+    history.onOutcome(submission, history.submits(submission), accepted('m1', ['m1-1']));
+    expect(() => history.onOutcome(submission, history.submits(submission), accepted('m1', []))).toThrow(
+      'exactly the instances its outcome told',
+    );
   });
 
   it('goes on after what another try can mend', () => {
     const submission = history.submission(1, 'key');
-    expect(history.onOutcome(submission, { error: new DistricError('NO_LEADER', 'no') })).toBe(false);
-    expect(history.onOutcome(submission, { error: new DistricError('OUTCOME_UNKNOWN', 'no') })).toBe(false);
+    expect(
+      history.onOutcome(submission, history.submits(submission), { error: new DistricError('NO_LEADER', 'no') }),
+    ).toBe(false);
+    expect(
+      history.onOutcome(submission, history.submits(submission), { error: new DistricError('OUTCOME_UNKNOWN', 'no') }),
+    ).toBe(false);
     expect(submission.unknownCount).toBe(1);
-    expect(history.onOutcome(submission, { error: new DistricError('IDEMPOTENCY_CONFLICT', 'no') })).toBe(true);
+    expect(
+      history.onOutcome(submission, history.submits(submission), {
+        error: new DistricError('IDEMPOTENCY_CONFLICT', 'no'),
+      }),
+    ).toBe(true);
   });
 
   it('lets a read miss only what was acknowledged after it began', () => {
-    expect(() => history.onMessageRead('m1', false, 10, 9)).not.toThrow();
-    expect(() => history.onMessageRead('m1', false, 10, 11)).toThrow('a read sees everything');
+    const submission = history.submission(1, undefined);
+    const attempt = history.submits(submission);
+    queue.nowUs = 10;
+    history.onOutcome(submission, attempt, accepted('m1'));
+    history.onMessageRead(submission, 'm1', false, 9);
+    expect(() => history.check()).not.toThrow();
+    history.onMessageRead(submission, 'm1', false, 11);
+    expect(() => history.check()).toThrow('a read sees everything');
+  });
+
+  it('judges rules by what was put, deleted and read, and leaves out what was refused', () => {
+    const put = (version: number) => {
+      const rule = randomRule(new Random(1), 'r', version);
+      return history.commands({ kind: 'putRule', rule, mode: 'upsert' });
+    };
+    put(1)?.({ result: {} });
+    put(2)?.({ error: new DistricError('NO_LEADER', 'no') });
+    put(3);
+    queue.nowUs = 10;
+    const read = (version: number) => history.onRuleRead('r', { result: { version }, appliedIndex: 1 }, 10);
+    read(1);
+    expect(() => history.check()).not.toThrow();
+    queue.nowUs = 20;
+    read(3);
+    expect(() => history.check()).not.toThrow();
+    read(2);
+    expect(() => history.check()).toThrow('rule r, from call to return');
   });
 
   it('lets a version go only forward', () => {

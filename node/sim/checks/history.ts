@@ -1,10 +1,12 @@
 /**
- * What clients were told, and what that forbids later. A read must see everything acknowledged, or seen by another
- * read, before it began: that is linearizability for objects that only ever move forward (a message that is there, a
- * revision that rises, an instance that has ended).
+ * What clients were told, and what that forbids later. Messages and rules are judged in the end, as histories of calls
+ * and returns (`linearizable`). Objects that only ever move forward (the catalog's version, an instance that has ended)
+ * are judged at once: a read must see everything told, or seen by another read, before it began.
  */
-import type { ItemOutcome } from '../../requests.ts';
+import type { Command, CommandOutcome, ItemOutcome, QueryOutcome } from '../../requests.ts';
 import type { EventQueue } from '../event-queue.ts';
+import { type Model, type Operation, violations } from '../linearizability.ts';
+import { MESSAGE, type MessageInput, type MessageOutput, RULE, type RuleInput, type RuleOutput } from '../models.ts';
 import { demand } from '../violation.ts';
 import type { StateChecks } from './state-checks.ts';
 
@@ -19,6 +21,15 @@ export interface Submission {
   unknownCount: number;
 }
 
+/** One try, from its call on. */
+export interface Try<O> {
+  returned?: { at: number; output: O };
+  /** It is told to have kept nothing, so it is no part of the history. */
+  refused?: true;
+}
+
+type Tries<I, O> = Map<string, (Operation<I, O> & Try<O>)[]>;
+
 const TERMINAL: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'TIMED_OUT', 'CANCELLED']);
 
 export class History {
@@ -26,11 +37,13 @@ export class History {
   readonly #state: StateChecks;
   readonly submissions: Submission[] = [];
   /** Acknowledged message ids, oldest first. */
-  readonly acknowledged: { id: string; atUs: number; submission: Submission }[] = [];
+  readonly acknowledged: { id: string; submission: Submission }[] = [];
   readonly instances: string[] = [];
   /** Per object, in the order of its versions: from when on each is known to stand. */
   readonly #floors = new Map<string, { version: number; atUs: number }[]>();
   readonly #ended = new Map<string, { status: string; atUs: number }>();
+  readonly #messages: Tries<MessageInput, MessageOutput> = new Map();
+  readonly #rules: Tries<RuleInput, RuleOutput> = new Map();
 
   constructor(queue: EventQueue, state: StateChecks) {
     this.#queue = queue;
@@ -43,13 +56,20 @@ export class History {
     return made;
   }
 
+  /** A submission is handed in, for the first time or again. */
+  submits(submission: Submission): Try<MessageOutput> {
+    return this.#called(this.#messages, objectOf(submission), { kind: 'submit' });
+  }
+
   /** True when the try is over for good: accepted, or refused for a reason that another try cannot mend. */
-  onOutcome(submission: Submission, outcome: ItemOutcome): boolean {
+  onOutcome(submission: Submission, attempt: Try<MessageOutput>, outcome: ItemOutcome): boolean {
     if ('error' in outcome) {
       if (outcome.error.code === 'OUTCOME_UNKNOWN') submission.unknownCount++;
+      else attempt.refused = true;
       return !outcome.error.retryable;
     }
-    const { messageId, instances, workflowsTriggered: workflows } = outcome.accepted;
+    const { messageId, instances, workflowsTriggered: workflows, duplicate } = outcome.accepted;
+    attempt.returned = { at: this.#queue.nowUs, output: { id: messageId, duplicate } };
     const applied = this.#state.messages.has(messageId);
     demand(applied, 'acknowledgedApplied', () => `message ${messageId} is acknowledged and not applied`);
     const before = submission.accepted;
@@ -65,7 +85,7 @@ export class History {
     });
     submission.acceptedCount++;
     submission.accepted ??= { messageId, instances, workflows };
-    this.acknowledged.push({ id: messageId, atUs: this.#queue.nowUs, submission });
+    this.acknowledged.push({ id: messageId, submission });
     this.instances.push(...instances);
     return true;
   }
@@ -88,10 +108,44 @@ export class History {
     this.stands(object, version);
   }
 
-  onMessageRead(messageId: string, isFound: boolean, ackedUs: number, beganUs: number): void {
-    demand(isFound || ackedUs >= beganUs, 'linearizable', () => {
-      return `message ${messageId} is not found, acknowledged ${(beganUs - ackedUs) / 1_000} ms before the read began`;
-    });
+  onMessageRead(submission: Submission, id: string, isFound: boolean, beganUs: number): void {
+    const read = this.#called(this.#messages, objectOf(submission), { kind: 'get', id }, beganUs);
+    read.returned = { at: this.#queue.nowUs, output: isFound ? 'found' : 'not found' };
+  }
+
+  /** A change of a rule is tried; call what is returned with its outcome, if there ever is one. */
+  commands(command: Command): ((outcome: CommandOutcome) => void) | undefined {
+    if (command.kind !== 'putRule' && command.kind !== 'deleteRule') return undefined;
+    const isPut = command.kind === 'putRule';
+    const id = isPut ? command.rule.id : command.id;
+    const version = isPut ? Number(command.rule.version) : 0;
+    const attempt = this.#called(this.#rules, id, isPut ? { kind: 'put', version } : { kind: 'delete' });
+    return (outcome) => {
+      const at = this.#queue.nowUs;
+      if ('result' in outcome) attempt.returned = { at, output: { version } };
+      else if (outcome.error.code === 'NOT_FOUND') attempt.returned = { at, output: 'not found' };
+      else if (outcome.error.code !== 'OUTCOME_UNKNOWN') attempt.refused = true;
+    };
+  }
+
+  onRuleRead(id: string, outcome: QueryOutcome, beganUs: number): void {
+    const read = this.#called(this.#rules, id, { kind: 'get' }, beganUs);
+    const output = 'result' in outcome ? { version: (outcome.result as { version: number }).version } : 'not found';
+    read.returned = { at: this.#queue.nowUs, output };
+  }
+
+  /** What clients were told of messages and rules must be what one copy of each could have told. */
+  check(): void {
+    demandLinearizable('message', MESSAGE, this.#messages);
+    demandLinearizable('rule', RULE, this.#rules);
+  }
+
+  #called<I, O>(tries: Tries<I, O>, object: string, input: I, calledAt = this.#queue.nowUs): Try<O> {
+    const attempt: Operation<I, O> & Try<O> = { input, calledAt };
+    const earlier = tries.get(object);
+    if (earlier === undefined) tries.set(object, [attempt]);
+    else earlier.push(attempt);
+    return attempt;
   }
 
   onInstanceRead(id: string, status: string, beganUs: number): void {
@@ -101,6 +155,22 @@ export class History {
     });
     if (ended === undefined && TERMINAL.has(status)) this.#ended.set(id, { status, atUs: this.#queue.nowUs });
   }
+}
+
+function objectOf({ key, marker }: Submission): string {
+  return key ?? `n ${marker}`;
+}
+
+function demandLinearizable<S extends string | number, I, O>(
+  what: string,
+  model: Model<S, I, O>,
+  tries: Tries<I, O>,
+): void {
+  const histories = new Map([...tries].map(([object, all]) => [object, all.filter((one) => one.refused !== true)]));
+  const wrong = violations(model, histories)[0];
+  demand(wrong === undefined, 'linearizable', () => {
+    return `${what} ${String(wrong?.object)}, from call to return: ${JSON.stringify(wrong?.operations)}`;
+  });
 }
 
 function same(a: readonly string[], b: readonly string[]): boolean {
