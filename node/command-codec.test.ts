@@ -23,6 +23,7 @@ const COMMANDS: { readonly [K in Command['kind']]: Extract<Command, { kind: K }>
   createKey: { kind: 'createKey', id: 'k', name: 'ci', role: 'submitter', hash },
   rotateKey: { kind: 'rotateKey', id: 'k', hash, overlapMs: 0 },
   revokeKey: { kind: 'revokeKey', id: 'k' },
+  noteBackup: { kind: 'noteBackup' },
 };
 
 describe('encodeCommand', () => {
@@ -38,7 +39,7 @@ describe('commandFault', () => {
     expect(commandFault(COMMAND.touchKeys, new Uint8Array(8))).toBeUndefined();
   });
 
-  it.each(['bootstrap', 'assign', 'results', 'advanceTime', 'registerWorker'] as const)(
+  it.each(['bootstrap', 'assign', 'results', 'advanceTime', 'registerWorker', 'refound'] as const)(
     'leaves %s to the leader',
     (kind) => {
       expect(commandFault(COMMAND[kind], new Uint8Array(8))).toMatchObject({ errorCode: 'INVALID_REQUEST' });

@@ -6,6 +6,7 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  NoteBackup,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -29,6 +30,8 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
       return { kind: COMMAND.deleteWorkflow, bytes: encode(host, DeleteDocument, { id: command.id, actor }) };
     case 'cancelInstance':
       return { kind: COMMAND.cancelInstance, bytes: encode(host, CancelInstance, { id: command.id, actor }) };
+    case 'noteBackup':
+      return { kind: COMMAND.noteBackup, bytes: encode(host, NoteBackup, { actor }) };
     case 'createKey': {
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, CreateKey, { ...body, actor }) };

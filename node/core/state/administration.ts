@@ -17,6 +17,7 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  NoteBackup,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -97,6 +98,10 @@ export class Administration {
         return this.#deleteWorkflow(decode(host, DeleteDocument, payload));
       case COMMAND.cancelInstance:
         return this.#cancel(decode(host, CancelInstance, payload), now);
+      case COMMAND.noteBackup: {
+        const { actor } = decode(host, NoteBackup, payload);
+        return { actor, action: 'cluster.backup', target: 'cluster', look: () => null, run: () => undefined };
+      }
       case COMMAND.createKey:
       case COMMAND.revokeKey:
       case COMMAND.rotateKey:

@@ -22,6 +22,8 @@ export const COMMAND = {
   revokeKey: 15,
   rotateKey: 16,
   touchKeys: 17,
+  refound: 18,
+  noteBackup: 19,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -114,3 +116,18 @@ export const Assignment = struct('Assignment', {
 export const Assign = struct('Assign', { assignments: list(1, Assignment) });
 export const Results = struct('Results', { results: list(1, ResultItem) });
 export const AdvanceTime = struct('AdvanceTime', {});
+
+/** A state goes on as another cluster, of one voter (refounding.ts). No running cluster proposes it. */
+export const Refound = struct('Refound', {
+  clusterId: text(1),
+  /** In words, for the audit log and the tasks that were running. */
+  reason: text(2),
+  /** Encoded Membership. */
+  membership: bytes(3),
+  /** `cluster.restore` or `cluster.recover`. */
+  action: text(4),
+  actor: nested(5, ActorField),
+});
+export type Refound = Infer<typeof Refound>;
+/** A copy of the state is about to be handed out: nothing changes, and the audit log says who has it. */
+export const NoteBackup = struct('NoteBackup', { actor: optional(nested(1, ActorField)) });

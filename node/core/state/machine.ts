@@ -30,6 +30,7 @@ import {
   matchedRule,
   MessageBatch,
   MessageItem,
+  Refound,
   RegisterWorker,
   Results,
   TouchKeys,
@@ -217,7 +218,11 @@ export class StateMachine {
   }
 
   apply(entry: Entry): { result: ProposalResult; events: StateEvent[] } {
-    assert(entry.index === this.appliedIndex + 1, 'entries are applied in order');
+    const isNext = entry.index === this.appliedIndex + 1;
+    assert(
+      isNext || (entry.kind === COMMAND.refound && entry.index > this.appliedIndex),
+      'entries are applied in order',
+    );
     this.appliedIndex = entry.index;
     assert(entry.timeMs >= this.timeMs || entry.kind === NOOP_KIND, 'cluster time never goes back');
     this.timeMs = Math.max(this.timeMs, entry.timeMs);
@@ -253,6 +258,8 @@ export class StateMachine {
         return DONE;
       case COMMAND.messages:
         return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
+      case COMMAND.refound:
+        return this.#refound(decode(this.#host, Refound, payload), entry.index, now);
       case COMMAND.touchKeys: {
         const { ids, at } = decode(this.#host, TouchKeys, payload);
         this.access.touch(ids, at);
@@ -280,6 +287,20 @@ export class StateMachine {
     this.membershipIndex = index;
     this.#overlay.put(MEMBERSHIP_KEY, encodeMembership(this.#host, membership));
     this.#events.push({ kind: 'membershipChanged', membership, index });
+  }
+
+  /** No worker of the old cluster is one of the new: what they were at is dispatched again, with higher tokens. */
+  #refound(command: Refound, index: number, now: Now): ProposalResult {
+    const { clusterId, action, actor, reason } = command;
+    for (const session of [...this.instances.running.keys()].sort()) this.instances.loseSession(session, reason, now);
+    for (const id of [...this.workers.workers.keys()].sort()) this.workers.delete(id);
+    const shown = (): unknown => ({ cluster_id: this.clusterId, members: this.membership ?? null });
+    const before = shown();
+    this.clusterId = clusterId;
+    this.#setMembership(decodeMembership(this.#host, command.membership), index);
+    const note = { actor, action, target: `cluster/${clusterId}`, outcome: 'ok', before, after: shown() };
+    this.audit.record(note, index, now.wallMs);
+    return DONE;
   }
 
   // ---- messages ----------------------------------------------------------------------------------------------------
