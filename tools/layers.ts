@@ -49,7 +49,9 @@ const ROOMS: readonly Room[] = [
     packages: [],
   },
   // Joins loops and drivers into a process; the program only picks what to join.
-  { prefix: 'node/run/', mayImport: [...PURE_NODE, 'node/io/', 'pki/'] },
+  { prefix: 'node/run/', mayImport: [...PURE_NODE, 'node/data/', 'node/io/', 'pki/'] },
+  // Backups, and what can be done with a data directory while no node runs on it.
+  { prefix: 'node/data/', mayImport: [...PURE_NODE, NATIVE_HOST, 'node/io/lmdb/'] },
   { prefix: 'node/main.ts', mayImport: ['base/', 'api/', 'node/run/'] },
   { prefix: NATIVE_HOST, mayImport: ['base/'] },
   { prefix: NATIVE_CIPHER, mayImport: ['node/core/tlv/datagram.ts'] },
@@ -79,7 +81,7 @@ const ROOMS: readonly Room[] = [
       NATIVE_CIPHER,
     ],
   },
-  { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/', 'pki/'] },
+  { prefix: 'cli/', mayImport: ['base/', 'api/', 'client/', 'node/data/', 'pki/'] },
   { prefix: 'operator/plan/', mayImport: ['base/', 'api/'], packages: [] },
   { prefix: 'operator/', mayImport: ['base/', 'api/', 'client/'] },
   { prefix: 'e2e/', mayImport: ['base/', 'api/', 'client/', 'cli/', 'examples/', 'pki/'] },
