@@ -235,6 +235,10 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   checkListeners(config, refuse);
   checkGossip(config, refuse);
   checkTls(config, refuse);
+  const { storageSoftPercent, storageHardPercent } = config.limits;
+  if (storageSoftPercent >= storageHardPercent) {
+    refuse('limits.storageSoftPercent', `must be below limits.storageHardPercent (${String(storageHardPercent)})`);
+  }
   if (config.limits.itemBytesMax > config.limits.requestBytesMax) {
     refuse(
       'limits.itemBytesMax',

@@ -173,8 +173,12 @@ export const ClusterStatusSchema = Type.Object({
       http_address: optional(text),
       match_index: optional(count),
       lag: optional(count),
+      /** The fullest of its log, its state and its file system, and the share of that in use. */
+      storage: optional(Type.Object({ what: text, share: Type.Number({ minimum: 0 }) })),
     }),
   ),
+  /** Said by the leader. `soft`: messages are refused; `hard`: task work waits as well. */
+  storage_level: optional(Type.Union([Type.Literal('open'), Type.Literal('soft'), Type.Literal('hard')])),
   workers: Type.Array(
     Type.Object({
       id: text,

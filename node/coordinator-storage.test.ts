@@ -130,6 +130,34 @@ describe('the log', () => {
   });
 });
 
+describe('a log over its size', () => {
+  it('is cut to half of what it may be, however few entries that are', () => {
+    const logKept = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 4_000 };
+    const nothing = (): void => undefined;
+    const snapshots = {
+      take: nothing,
+      read: nothing,
+      drop: nothing,
+      keep: nothing,
+      install: nothing,
+      abandon: nothing,
+    };
+    const alone = new TestCluster(nodeHost, ['a'], { config: { logKept }, snapshots });
+    alone.leader();
+    const { core, disk } = alone.at('a');
+    // 100 bytes an entry on this disk.
+    alone.at('a').logBytes = () => (disk.lastIndex - disk.firstIndex + 1) * 100;
+    for (let i = 0; i < 200; i++) {
+      alone.command('a', { kind: 'cancelInstance', id: 'nobody' });
+      alone.run(10);
+    }
+    alone.run(1_000);
+    const kept = core.raft.log.lastIndex - core.raft.log.firstIndex + 1;
+    expect(kept).toBeLessThan(41);
+    expect(kept).toBeGreaterThanOrEqual(19);
+  });
+});
+
 describe('a replica that has diverged', () => {
   it('is noticed by the leader', () => {
     fillLog(HASH_INTERVAL);
@@ -198,4 +226,64 @@ it('a message that is not for a coordinator changes nothing', () => {
   group.send(group.followers()[0]!, leader, { kind: 'TASK_STATUS', body: { acks: [] } });
   group.run(100);
   expect(group.at(leader).core.state.hash).toBe(hash);
+});
+
+describe('storage limits', () => {
+  it('refuse messages by the fullest voter, a follower too, and take them again when it has room', () => {
+    const leader = group.leader();
+    const [follower] = group.followers();
+    group.at(follower!).fullness = { what: 'disk', share: 0.82 };
+    group.run(300);
+    expect(send(leader, [{}])).toEqual(['STORAGE_FULL']);
+    expect(send(follower!, [{}])).toEqual(['STORAGE_FULL']);
+    expect(group.at(leader).metrics.of('storage soft')).toBe(1);
+    const answer = group.query(leader, { kind: 'clusterStatus' });
+    group.until(() => answer.outcome !== undefined);
+    expect(answer.outcome).toMatchObject({
+      result: {
+        storage_level: 'soft',
+        coordinators: expect.arrayContaining([
+          expect.objectContaining({ id: follower, storage: { what: 'disk', share: 0.82 } }),
+        ]),
+      },
+    });
+    group.at(follower!).fullness = { what: 'disk', share: 0.5 };
+    group.run(300);
+    expect(send(leader, [{}])[0]).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('do not look at a voter that is away: the others go on without it', () => {
+    const leader = group.leader();
+    const [follower] = group.followers();
+    group.at(follower!).fullness = { what: 'log', share: 0.95 };
+    group.run(300);
+    expect(send(leader, [{}])).toEqual(['STORAGE_FULL']);
+    group.isolate(follower!);
+    group.run(2_000);
+    expect(send(leader, [{}])[0]).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('let running work go on over the soft limit, and hold it over the hard one, where administration still works', () => {
+    const worker = group.addWorker('w', ['log']);
+    group.run(300);
+    const leader = group.leader();
+    const room = group.at(leader);
+    send(leader, [{ event_type: 'go' }, { event_type: 'go' }, { event_type: 'go' }]);
+    group.until(() => worker.begun.length === 2); // its capacity
+    room.fullness = { what: 'state', share: 0.85 };
+    group.run(300);
+    worker.finish(0);
+    group.until(() => worker.begun.length === 3);
+    room.fullness = { what: 'state', share: 0.93 };
+    group.run(300);
+    worker.finish(1);
+    group.run(1_000);
+    expect(room.core.state.instances.active.size).toBe(2);
+    const ids = [...room.core.state.instances.active.keys()];
+    group.change({ kind: 'cancelInstance', id: ids.at(-1)! });
+    group.change({ kind: 'deleteRule', id: 'r' });
+    room.fullness = { what: 'state', share: 0.5 };
+    group.run(5_000); // until the worker reports again
+    expect(room.core.state.instances.active.size).toBe(0);
+  });
 });

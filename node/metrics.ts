@@ -2,6 +2,8 @@
  * What the loops report about themselves. The loops know no metrics library: the telemetry driver
  * implements this over prom-client, the simulator over plain counters.
  */
+import type { StorageLevel } from './storage-watch.ts';
+
 export interface CoordinatorMetrics {
   /** Items handed to this coordinator's ingress, accepted or not. */
   messagesReceived(count: number): void;
@@ -27,6 +29,8 @@ export interface CoordinatorMetrics {
   /** Leader: an entry was appended at this node and is committed `seconds` later. */
   commitLatency(seconds: number): void;
   stateHashMismatch(): void;
+  /** Leader: what it takes in, by how full the fullest voter is. */
+  storageLevel(level: StorageLevel): void;
 }
 
 export interface WorkerMetrics {

@@ -32,6 +32,7 @@ import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
+import { type Fullness, type StorageLimits, StorageWatch } from './storage-watch.ts';
 import { TaskDesk } from './task-desk.ts';
 
 /** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
@@ -41,6 +42,9 @@ export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
 export const STATE_COMMIT_MS = 250;
 /** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
 export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 1024 * 1024 * 1024 } as const;
+
+/** Shares of the fullest voter's storage; see storage-watch.ts. */
+export const STORAGE_LIMITS: StorageLimits = { soft: 0.8, hard: 0.9 };
 
 export interface CoordinatorConfig {
   raft: Omit<RaftConfig, 'snapshots'>;
@@ -55,6 +59,10 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** When voters are so full, less and less is taken in. */
+  storageLimits?: StorageLimits;
+  /** Bytes of commands appended and not yet applied; what is under way must fit between the limits of the storage. */
+  unappliedBytesMax?: number;
   /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
   logKept?: { entriesTrigger: number; entriesKept: number; bytesMax: number };
 }
@@ -67,8 +75,10 @@ export interface CoordinatorParts {
   log: LogReader;
   store: KeyValueReader;
   boot: Pick<RaftBoot, 'hardState' | 'firstIndex' | 'lastIndex'>;
-  /** Size of the log on disk. */
+  /** Size of the log on disk; 0 while a cut is being carried out, so that it is not cut by the same size twice. */
   logBytes?: () => number;
+  /** How full the fullest of log, state and file system is, with `pendingBytes` that the state has yet to write. */
+  storage?: (pendingBytes: number) => Fullness;
 }
 
 export class Coordinator {
@@ -83,6 +93,7 @@ export class Coordinator {
   readonly #snapshots: Snapshots;
   readonly #administration: Administration;
   readonly #logBytes: () => number;
+  readonly #storage: StorageWatch;
   readonly #desk: TaskDesk;
   readonly #views: Views;
   readonly #clock = new ClusterClock();
@@ -124,6 +135,9 @@ export class Coordinator {
       },
     );
     this.#logBytes = parts.logBytes ?? (() => 0);
+    const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
+    const measure = (): Fullness => storage(this.state.pendingBytes);
+    this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
     this.#reads = new Reads(parts.ports, this.state, (query) =>
@@ -150,6 +164,11 @@ export class Coordinator {
     return this.raft.leaderId;
   }
 
+  /** How full this node is, and what is taken in: by the fullest voter if this node leads. */
+  get storage(): Pick<StorageWatch, 'own' | 'level' | 'reason'> {
+    return this.#storage;
+  }
+
   /** Ids of connected workers. */
   get connectedWorkers(): ReadonlySet<string> {
     return this.#desk.connected;
@@ -161,6 +180,7 @@ export class Coordinator {
     switch (input.kind) {
       case 'tick':
         this.raft.tick(now.monotonicMs);
+        this.#watchStorage();
         break;
       case 'message':
         this.#onMessage(input.from, input.message);
@@ -236,6 +256,7 @@ export class Coordinator {
         break;
       case 'APPEND_ENTRIES_RESPONSE':
         this.raft.receive(from, message, this.#now.monotonicMs);
+        this.#storage.heard(from, message.body.storageParts, message.body.storageWhat);
         this.#compareHash(from, message.body);
         break;
       case 'FORWARD_PROPOSE':
@@ -331,10 +352,11 @@ export class Coordinator {
   #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
     if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
     if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
-    if (this.#proposals.unappliedBytes >= UNAPPLIED_BYTES_MAX) {
+    if (this.#proposals.unappliedBytes >= (this.#config.unappliedBytesMax ?? UNAPPLIED_BYTES_MAX)) {
       return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
     }
     if (commandKind !== COMMAND.messages) return undefined;
+    if (this.#storage.level !== 'open') return refusal('STORAGE_FULL', this.#storage.reason);
     if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
       return refusal(
         'CATALOG_STALE',
@@ -393,7 +415,19 @@ export class Coordinator {
       this.#advancing = true;
       this.#proposeOwn(COMMAND.advanceTime, AdvanceTime, {}, () => (this.#advancing = false));
     }
-    this.#desk.lead(monotonicMs);
+    this.#desk.lead(monotonicMs, this.#storage.level !== 'hard');
+  }
+
+  #watchStorage(): void {
+    const { role, membership } = this.raft;
+    this.#storage.look(this.#now.monotonicMs);
+    if (role !== 'leader') return;
+    const voters = [...membership.voters, ...membership.outgoing].filter((id) => this.raft.peerActive(id));
+    if (!this.#storage.judge(voters)) return;
+    const { level, reason } = this.#storage;
+    this.#metrics.storageLevel(level);
+    if (level === 'open') this.#ports.log.info({ component: 'storage' }, 'there is room again: messages are taken');
+    else this.#ports.log.warn({ component: 'storage', level, reason }, 'storage is full: messages are refused');
   }
 
   #watchLeadership(): void {
@@ -405,6 +439,7 @@ export class Coordinator {
         this.#advancing = false;
         this.#bootstrapping = false;
         this.#desk.beginTerm(this.#now.monotonicMs);
+        this.#storage.begin();
         this.#ports.log.info({ component: 'raft', term }, 'leader elected: this node');
       }
       if (this.#role === 'leader' && role !== 'leader') {
@@ -507,10 +542,10 @@ export class Coordinator {
     if (reads.length > 0) this.#reads.serve(this.raft, this.#now.monotonicMs);
   }
 
-  /** A follower's answer tells its clock and its latest state hash. */
+  /** A follower's answer tells its clock, its latest state hash and how full its disk is. */
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
-    Object.assign(body, this.#hashes.latest(this.state.appliedIndex));
+    Object.assign(body, this.#hashes.latest(this.state.appliedIndex), this.#storage.stamp());
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
@@ -548,8 +583,16 @@ export class Coordinator {
     const { entriesTrigger, entriesKept, bytesMax } = this.#config.logKept ?? LOG_KEPT;
     const { log, safeCutIndex } = this.raft;
     const isTooLarge = this.#ports.snapshots !== undefined && this.#logBytes() >= bytesMax;
-    const upTo = Math.min(this.#durableAppliedIndex, isTooLarge ? Infinity : safeCutIndex) - entriesKept;
-    if (upTo - log.firstIndex >= (isTooLarge ? 1 : entriesTrigger - entriesKept)) this.raft.cut(upTo);
+    if (!isTooLarge) {
+      const upTo = Math.min(this.#durableAppliedIndex, safeCutIndex) - entriesKept;
+      if (upTo - log.firstIndex >= entriesTrigger - entriesKept) this.raft.cut(upTo);
+      return;
+    }
+    // To half of what it may be, as if all entries were of one size; if they are not, it is cut again.
+    const count = log.lastIndex - log.firstIndex + 1;
+    const kept = Math.min(entriesKept, Math.floor((count * bytesMax) / (2 * this.#logBytes())));
+    const upTo = this.#durableAppliedIndex - kept;
+    if (upTo > log.firstIndex) this.raft.cut(upTo);
   }
 
   /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
@@ -577,6 +620,7 @@ export class Coordinator {
       state: this.state,
       desk: this.#desk,
       peersUp: this.#peersUp,
+      storage: this.#storage,
     };
   }
 

@@ -1,6 +1,7 @@
 /** `GET /api/v1/cluster/status`: the seed's shape and more, from what this coordinator knows. */
 import type { Raft } from './core/raft/raft.ts';
 import type { StateMachine } from './core/state/machine.ts';
+import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
 
 export interface StatusSource {
@@ -11,6 +12,7 @@ export interface StatusSource {
   state: StateMachine;
   desk: TaskDesk;
   peersUp: ReadonlySet<string>;
+  storage: StorageWatch;
 }
 
 export function clusterStatus(source: StatusSource): unknown {
@@ -34,8 +36,10 @@ export function clusterStatus(source: StatusSource): unknown {
         ...(matchIndex === undefined
           ? {}
           : { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) }),
+        ...storageOf(source, id),
       };
     }),
+    ...(raft.role === 'leader' ? { storage_level: source.storage.level } : {}),
     workers: [...state.workers.workers.values()].map((worker) => {
       const running =
         raft.role === 'leader' ? desk.load(worker) : (state.instances.running.get(worker.session)?.size ?? 0);
@@ -63,4 +67,11 @@ function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): 
   if (id === nodeId) return raft.role;
   if (raft.role === 'leader' ? !raft.peerActive(id) : !peersUp.has(id)) return 'unreachable';
   return id === raft.leaderId ? 'leader' : 'follower';
+}
+
+/** How full a coordinator is: of itself each knows it, of the others the leader does. */
+function storageOf({ nodeId, raft, storage }: StatusSource, id: string): object {
+  const fullness = id === nodeId || (raft.role === 'leader' && raft.peerActive(id)) ? storage.of(id) : undefined;
+  if (fullness === undefined) return {};
+  return { storage: { what: fullness.what, share: Math.round(fullness.share * 1_000) / 1_000 } };
 }

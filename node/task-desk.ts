@@ -69,6 +69,8 @@ export class TaskDesk {
   #hellos = new Map<string, Body<'WORKER_HELLO'>>();
   #registering = new Set<string>();
   #losing = new Set<string>();
+  /** False: nothing is assigned and no result is taken, for the state has no room to grow. */
+  #hasRoom = true;
   /** Results not yet in an entry. */
   #results: Result[] = [];
   /** Results in the log or about to be: who waits for the acknowledgement. */
@@ -112,6 +114,7 @@ export class TaskDesk {
     this.#dispatcher.reset();
     this.#registering.clear();
     this.#losing.clear();
+    this.#hasRoom = true;
     this.#results = [];
     this.#reporters.clear();
     this.#unsent.clear();
@@ -197,6 +200,8 @@ export class TaskDesk {
   }
 
   #onResult(from: string, result: Result): void {
+    // The worker keeps it, and reports it again until it is acknowledged.
+    if (!this.#hasRoom) return;
     const key = attemptKey(result);
     // Reported again before the first report was applied: one entry is enough.
     if (this.#reporters.has(key)) return;
@@ -221,9 +226,16 @@ export class TaskDesk {
 
   // ---- once a turn, while leading --------------------------------------------------------------------------------
 
-  lead(nowMs: number): void {
+  lead(nowMs: number, hasRoom: boolean): void {
+    this.#hasRoom = hasRoom;
     this.#proposeResults();
     this.#proposeLosses(nowMs);
+    if (hasRoom) this.#proposeAssignments();
+    this.#sendUnsent();
+    this.#flushNotices();
+  }
+
+  #proposeAssignments(): void {
     // A draining worker that registers with a new leader is not listed as draining yet.
     const assigned = this.#dispatcher.choose(({ id, session }) => {
       const hello = this.#hellos.get(id);
@@ -232,8 +244,6 @@ export class TaskDesk {
     if (assigned.length > 0) {
       this.#parts.propose(COMMAND.assign, Assign, { assignments: assigned }, () => this.#dispatcher.settled(assigned));
     }
-    this.#sendUnsent();
-    this.#flushNotices();
   }
 
   #proposeResults(): void {

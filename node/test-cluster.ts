@@ -9,9 +9,10 @@ import { MemoryStore } from './core/state/memory-store.ts';
 import { type Body, decodeMessage, encodeMessage, type Message } from './core/tlv/messages.ts';
 import { Ingress } from './ingress.ts';
 import type { CoordinatorMetrics, WorkerMetrics } from './metrics.ts';
-import { Coordinator } from './node.ts';
-import type { CoordinatorPorts, Input, LoopLog, Now } from './ports.ts';
+import { Coordinator, type CoordinatorConfig } from './node.ts';
+import type { CoordinatorPorts, Input, LoopLog, Now, SnapshotPort } from './ports.ts';
 import type { Command, CommandOutcome, Consistency, ItemOutcome, Query, QueryOutcome } from './requests.ts';
+import type { Fullness } from './storage-watch.ts';
 import { type WorkerConfig, type WorkerInput, WorkerNode, type WorkerPorts } from './worker.ts';
 
 const TICK_MS = 10;
@@ -54,6 +55,7 @@ export class CountingMetrics {
     raftProgress: ignore,
     commitLatency: () => this.add('committed'),
     stateHashMismatch: () => this.add('hash mismatch'),
+    storageLevel: (level) => this.add(`storage ${level}`),
   };
 
   readonly worker: WorkerMetrics = {
@@ -62,6 +64,11 @@ export class CountingMetrics {
     slots: ignore,
     connected: ignore,
   };
+}
+
+interface ClusterOptions {
+  config?: Partial<CoordinatorConfig>;
+  snapshots?: SnapshotPort;
 }
 
 interface Flying {
@@ -80,6 +87,9 @@ export class TestCoordinator {
   /** True: what is given to the disk is not flushed. */
   diskStalled = false;
   readonly #unflushed: SequencedWrite[] = [];
+  /** What a test makes it believe of its storage. */
+  fullness: Fullness = { what: 'disk', share: 0 };
+  logBytes = (): number => 0;
   /** Commits of the state so far. */
   stateCommits = 0;
 
@@ -101,6 +111,7 @@ export class TestCoordinator {
       },
       reply: (reply) => this.ingress.onReply(reply),
       log: silentLog,
+      ...(cluster.own.snapshots === undefined ? {} : { snapshots: cluster.own.snapshots }),
     };
     const parts = {
       host,
@@ -110,6 +121,8 @@ export class TestCoordinator {
       log: this.disk,
       store: this.store,
       boot: { hardState: this.disk.hardState, firstIndex: this.disk.firstIndex, lastIndex: this.disk.lastIndex },
+      storage: () => this.fullness,
+      logBytes: () => this.logBytes(),
     };
     const raft = { nodeId: id, electionMsMin: 300, electionMsMax: 600, heartbeatMs: 50 };
     const config = {
@@ -120,6 +133,7 @@ export class TestCoordinator {
       coordinators: cluster.voters.map((voter) => ({ id: voter, address: `${voter}:1` })),
       activeInstancesMax: ACTIVE_INSTANCES_MAX,
       workerLossMs: WORKER_LOSS_MS,
+      ...cluster.own.config,
     };
     this.ingress = new Ingress({
       host,
@@ -172,6 +186,7 @@ export class TestWorker {
 export class TestCluster {
   readonly host: Host;
   readonly voters: readonly string[];
+  readonly own: ClusterOptions;
   readonly coordinators = new Map<string, TestCoordinator>();
   readonly workers = new Map<string, TestWorker>();
   /** Links that exist, as `a>b`, both directions. */
@@ -183,9 +198,11 @@ export class TestCluster {
   readonly sent: Flying[] = [];
   nowMs = 1_000;
 
-  constructor(host: Host, voters: readonly string[]) {
+  /** `own`: of every coordinator, beside what all tests share. */
+  constructor(host: Host, voters: readonly string[], own: ClusterOptions = {}) {
     this.host = host;
     this.voters = voters;
+    this.own = own;
     for (const id of voters) this.coordinators.set(id, new TestCoordinator(this, id));
     for (const a of voters) for (const b of voters) if (a < b) this.connect(a, b);
   }

@@ -35,7 +35,7 @@ async function showStatus(session: Session, stale: boolean): Promise<void> {
 function formatStatus(status: ClusterStatus, paint: Paint): string {
   const state = (text: string): Cell => ({ text, finish: (clean) => paint(stateTone(text), clean) });
   const coordinators = formatTable(
-    ['Coordinator', 'State', 'Address', 'REST', 'Match index', 'Lag'],
+    ['Coordinator', 'State', 'Address', 'REST', 'Match index', 'Lag', 'Storage'],
     status.coordinators.map((node) => [
       node.id,
       state(node.state),
@@ -43,6 +43,7 @@ function formatStatus(status: ClusterStatus, paint: Paint): string {
       node.http_address ?? '-',
       optional(node.match_index),
       optional(node.lag),
+      node.storage === undefined ? '-' : `${node.storage.what} ${(node.storage.share * 100).toFixed(0)}%`,
     ]),
   );
   const workers = formatTable(
@@ -71,6 +72,8 @@ function summaryLines(status: ClusterStatus): string[] {
   ];
   const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
   lines.push(`Now: ${counts.join(', ')}`);
+  if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
+  if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;
 }
 

@@ -11,15 +11,17 @@ import { ApiServer } from '../io/http/api-server.ts';
 import { LmdbSnapshots } from '../io/lmdb/lmdb-snapshots.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
 import { StateDisk } from '../io/lmdb/state-disk.ts';
+import { type MeasuredStore, StorageGauge } from '../io/lmdb/storage-gauge.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
-import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
+import type { NodeMetrics, StoreFill } from '../io/telemetry/node-metrics.ts';
 import { KeyRing, TOUCH_INTERVAL_MS } from '../key-ring.ts';
 import type { CoordinatorMetrics } from '../metrics.ts';
-import { Coordinator, type CoordinatorConfig } from '../node.ts';
+import { Coordinator, type CoordinatorConfig, LOG_KEPT } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
+import { UNAPPLIED_BYTES_MAX } from '../proposals.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
@@ -74,7 +76,11 @@ export class CoordinatorProcess {
   #stateCommitted: (() => void) | undefined;
   #handedOver: (() => void) | undefined;
 
-  private constructor(config: NodeConfig, parts: CoordinatorProcessParts, logStore: LogStore, stateDisk: StateDisk) {
+  private constructor(
+    config: NodeConfig,
+    parts: CoordinatorProcessParts,
+    { logStore, stateDisk, gauge }: { logStore: LogStore; stateDisk: StateDisk; gauge: StorageGauge },
+  ) {
     this.#config = config;
     this.#parts = parts;
     this.#logStore = logStore;
@@ -113,7 +119,8 @@ export class CoordinatorProcess {
         log: logStore,
         store: stateDisk.current,
         boot: logStore.boot,
-        logBytes: () => logStore.usedBytes(),
+        logBytes: () => (logStore.cutting ? 0 : logStore.usedBytes()),
+        storage: (pendingBytes) => gauge.fullest(pendingBytes),
       },
       readClocks(),
     );
@@ -134,6 +141,7 @@ export class CoordinatorProcess {
       onBug: parts.onFatal,
     });
     parts.health.probe('raft', () => this.#raftHealth());
+    parts.health.probe('storage', () => this.#storageHealth());
     parts.health.probe('workers_available', () => this.#workersHealth());
   }
 
@@ -155,11 +163,19 @@ export class CoordinatorProcess {
       await logStore.close();
       throw error;
     });
-    nodeMetrics.observeStorage({
-      log: { usedBytes: () => logStore.usedBytes(), bytesMax: config.limits.logMapBytesMax },
-      state: { usedBytes: () => stateDisk.current.usedBytes(), bytesMax: config.limits.stateMapBytesMax },
-    });
-    const started = new CoordinatorProcess(config, parts, logStore, stateDisk);
+    const log = {
+      usedBytes: () => logStore.usedBytes(),
+      fileBytes: () => logStore.fileBytes(),
+      bytesMax: config.limits.logMapBytesMax,
+    };
+    const state = {
+      usedBytes: () => stateDisk.current.usedBytes(),
+      fileBytes: () => stateDisk.current.fileBytes(),
+      bytesMax: config.limits.stateMapBytesMax,
+    };
+    const gauge = new StorageGauge(config.dataDir, log, state);
+    nodeMetrics.observeStorage({ log: () => fillOf(log), state: () => fillOf(state), disk: () => gauge.disk() });
+    const started = new CoordinatorProcess(config, parts, { logStore, stateDisk, gauge });
     try {
       return { process: started, addresses: await started.#listen() };
     } catch (error) {
@@ -302,6 +318,15 @@ export class CoordinatorProcess {
     return { status: this.#everReady ? 'DEGRADED' : 'DOWN', message: 'no leader is known' };
   }
 
+  /** Never DOWN: a full node still serves reads, and takes what makes room. */
+  #storageHealth(): HealthCheck {
+    const { own, level, reason } = this.#coordinator.storage;
+    const { storageSoftPercent } = this.#config.limits;
+    const message = `${own.what} ${(100 * own.share).toFixed(0)} % full`;
+    if (level !== 'open') return { status: 'DEGRADED', message: `no messages are taken: ${reason}` };
+    return { status: 100 * own.share < storageSoftPercent ? 'UP' : 'DEGRADED', message };
+  }
+
   #workersHealth(): HealthCheck {
     const count = this.#coordinator.state.workers.workers.size;
     if (count > 0) return { status: 'UP', message: `${String(count)} registered` };
@@ -356,7 +381,12 @@ export class CoordinatorProcess {
   }
 }
 
+function fillOf({ usedBytes, bytesMax }: MeasuredStore): StoreFill {
+  return { usedBytes: usedBytes(), bytesMax };
+}
+
 function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
+  const { logMapBytesMax, stateMapBytesMax, storageSoftPercent, storageHardPercent } = config.limits;
   const voters = config.coordinators.map(({ id }) => id);
   assert(voters.includes(config.nodeId), 'the configuration lists this coordinator');
   return {
@@ -367,5 +397,9 @@ function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
     coordinators: config.coordinators,
     activeInstancesMax: config.limits.activeInstancesMax,
     workerLossMs: WORKER_LOSS_MS,
+    storageLimits: { soft: storageSoftPercent / 100, hard: storageHardPercent / 100 },
+    // Half of what lies between the limits, at their defaults.
+    unappliedBytesMax: Math.min(UNAPPLIED_BYTES_MAX, Math.min(logMapBytesMax, stateMapBytesMax) / 20),
+    logKept: { ...LOG_KEPT, bytesMax: Math.min(LOG_KEPT.bytesMax, logMapBytesMax / 2) },
   };
 }

@@ -76,6 +76,9 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   /** State hash at `hashIndex` (0: none): the leader compares it with its own. */
   hashIndex: u64(9),
   stateHash: u32(10),
+  /** How full the fullest of the follower's log, state and file system is, in thousandths, and which of them. */
+  storageParts: optional(u16(11)),
+  storageWhat: optional(text(12)),
 });
 /**
  * A piece of the state as of `lastIndex`, for a member that needs entries which are cut away (Raft §7). Pieces come in

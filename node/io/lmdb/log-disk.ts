@@ -22,6 +22,10 @@ export class LogDisk {
     this.#last = last;
   }
 
+  get first(): number {
+    return this.#first;
+  }
+
   get cutPending(): boolean {
     return this.#cut > 0;
   }

@@ -173,6 +173,16 @@ export class LogStore implements LogReader {
     return this.#environment.usedBytes();
   }
 
+  /** Size of the file: it grows with what is in use, and never shrinks. */
+  fileBytes(): number {
+    return this.#environment.fileBytes();
+  }
+
+  /** True from the order to cut until no entry below the cut is left on disk. */
+  get cutting(): boolean {
+    return this.#disk.first < this.#first;
+  }
+
   /** Syncs what is queued and releases the directory. */
   async close(): Promise<void> {
     while (this.#pump !== undefined) await this.#pump;

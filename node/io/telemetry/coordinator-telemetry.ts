@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CoordinatorMetrics } from '../../metrics.ts';
+import type { StorageLevel } from '../../storage-watch.ts';
 import { LabelLimit } from './label-limit.ts';
 
 const RULE_SECONDS = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5];
@@ -13,6 +14,7 @@ const TYPES_MAX = 500;
 const WORKERS_MAX = 1_000;
 
 const ROLES = ['follower', 'candidate', 'leader'] as const;
+const STORAGE_LEVELS: readonly StorageLevel[] = ['open', 'soft', 'hard'];
 
 /** A coordinator's reports under the names and labels that its users know. */
 export class CoordinatorTelemetry implements CoordinatorMetrics {
@@ -110,6 +112,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
 
   stateHashMismatch(): void {
     this.#raft.mismatches.inc();
+  }
+
+  storageLevel(level: StorageLevel): void {
+    for (const name of STORAGE_LEVELS) this.#raft.storage.set({ level: name }, name === level ? 1 : 0);
   }
 }
 
@@ -247,6 +253,7 @@ interface RaftMetrics {
   index: Gauge<'position'>;
   commit: Histogram;
   mismatches: Counter;
+  storage: Gauge<'level'>;
 }
 
 function raftMetrics(registry: Registry): RaftMetrics {
@@ -279,6 +286,12 @@ function raftMetrics(registry: Registry): RaftMetrics {
     mismatches: new Counter({
       name: 'distric_state_hash_mismatches_total',
       help: 'Checks in which this state differed from that of the others: any is a defect.',
+      registers,
+    }),
+    storage: new Gauge({
+      name: 'distric_storage_level',
+      help: 'Leader: 1 for what holds by the fullest voter. open: all is taken; soft: no messages; hard: no task work either.',
+      labelNames: ['level'],
       registers,
     }),
   };

@@ -15,6 +15,12 @@ export interface NodeIdentity {
 }
 
 /** The registry of one node (never the process-wide one of prom-client), with what every role reports. */
+export interface StoreFill {
+  usedBytes: number;
+  /** What the store may use. */
+  bytesMax: number;
+}
+
 export class NodeMetrics {
   readonly registry = new Registry();
   readonly eventLoopDelay = new EventLoopDelay();
@@ -78,26 +84,28 @@ export class NodeMetrics {
     this.#commitKeys.inc(keys);
   };
 
-  /** Reports the fill of each store, asked at each scrape. */
-  observeStorage(stores: Record<string, { usedBytes: () => number; bytesMax: number }>): void {
+  /** Reports the fill of each store and of the file system, asked at each scrape. */
+  observeStorage(stores: Record<string, () => StoreFill>): void {
     const labelNames = ['store'];
     const registers = [this.registry];
     new Gauge({
       name: 'distric_storage_used_bytes',
-      help: 'Bytes in use on disk.',
+      help: 'Bytes in use on disk, of the log, the state, and the file system (disk: all that is not free of its limit).',
       labelNames,
       registers,
       collect() {
-        for (const [store, { usedBytes }] of Object.entries(stores)) this.set({ store }, usedBytes());
+        for (const [store, fill] of Object.entries(stores)) this.set({ store }, fill().usedBytes);
       },
     });
-    const limit = new Gauge({
+    new Gauge({
       name: 'distric_storage_limit_bytes',
-      help: 'Most bytes a store may use.',
+      help: 'Most bytes a store may use; of the disk: what this node has of it and what is free.',
       labelNames,
       registers,
+      collect() {
+        for (const [store, fill] of Object.entries(stores)) this.set({ store }, fill().bytesMax);
+      },
     });
-    for (const [store, { bytesMax }] of Object.entries(stores)) limit.set({ store }, bytesMax);
   }
 
   /** Reports how long the node's certificate and the authorities it trusts are good for, asked at each scrape. */

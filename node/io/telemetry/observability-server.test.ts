@@ -211,7 +211,7 @@ describe('GET /metrics', () => {
     metrics.logFlushed(0.001, 4_096);
     metrics.stateCommitted(0.5, 30);
     let used = 10;
-    metrics.observeStorage({ log: { usedBytes: () => used, bytesMax: 100 } });
+    metrics.observeStorage({ log: () => ({ usedBytes: used, bytesMax: 100 }) });
     used = 20;
     const series = await scrape();
     expect(series.has('distric_worker_connected{leader="c1"}')).toBe(false);
