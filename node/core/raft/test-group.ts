@@ -146,7 +146,7 @@ export class TestNode {
     const texts: string[] = [];
     for (let index = Math.max(1, log.firstIndex); index <= log.lastIndex; index++) {
       const { term, payload } = log.entry(index);
-      texts.push(`${String(term)}:${payload.length === 0 ? '-' : String.fromCharCode(...payload)}`);
+      texts.push(`${String(term)}:${payload.length === 0 ? '-' : String.fromCharCode(...payload.subarray(0, 100))}`);
     }
     return texts;
   }
