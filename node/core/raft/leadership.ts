@@ -5,7 +5,8 @@
  * 1. Only an entry of the current term commits by count; earlier ones commit with it (Raft §5.4.2).
  * 2. The leader counts itself only up to its own durable index: it may send entries before they are flushed here.
  * 3. A read is answered only after a commit in the leader's own term and a round of heartbeats begun after it was asked.
- * 4. A leader that a quorum has not answered lately stops leading (CheckQuorum, dissertation §6.2).
+ * 4. A leader that a quorum has not answered lately stops leading (CheckQuorum, dissertation §6.2), and so does one whose
+ *    own disk has stood still while another voter's went on.
  */
 import type { Body, Message } from '../tlv/messages.ts';
 import { encodeEntry, NOOP_KIND } from './entry.ts';
@@ -73,10 +74,26 @@ export class Leadership {
   tick(): void {
     const replica = this.#replica;
     if (!replica.quorum((id) => this.isActive(id))) replica.follow(replica.term, undefined);
+    else if (this.#isHeldUpByDisk()) this.#stepAside();
     else {
       if (replica.nowMs >= this.#heartbeatDueMs) this.sendHeartbeats();
       this.transfer.proceed(this.progress);
     }
+  }
+
+  /** Its commits need not wait for this node's disk, but its memory fills, and it may never write what it hands out. */
+  #isHeldUpByDisk(): boolean {
+    const { diskStalled, log, membership } = this.#replica;
+    if (!diskStalled) return false;
+    // When all disks are slow, another leader would do no better.
+    return membership.voters.some((id) => this.isActive(id) && this.matchIndexOf(id) > log.durableIndex);
+  }
+
+  /** The voter that knows most may campaign at once: nobody need wait for a time-out. */
+  #stepAside(): void {
+    const replica = this.#replica;
+    this.transfer.handOver(this.progress);
+    replica.follow(replica.term, undefined);
   }
 
   /** True when `peer` answered within the last election time-out. */
@@ -242,10 +259,9 @@ export class Leadership {
       const { timeMs, wallMs } = log.entry(log.lastIndex);
       this.append(MEMBERSHIP_KIND, encodeMembership(host, settled(memberships.current)), timeMs, wallMs);
     } else if (!replica.isVoter) {
-      // Removed (dissertation §4.2.2). The one that knows most may campaign at once: nobody need wait for a time-out.
+      // Removed (dissertation §4.2.2).
       this.sendHeartbeats();
-      this.transfer.handOver(this.progress);
-      replica.follow(replica.term, undefined);
+      this.#stepAside();
     }
   }
 

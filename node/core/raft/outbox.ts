@@ -21,6 +21,8 @@ export interface SequencedWrite extends LogWrite {
 
 interface UnfinishedWrite {
   sequence: number;
+  /** When it was handed out. */
+  sinceMs: number;
   /** Last entry of the write, 0 when it has none. */
   lastIndex: number;
   lastTerm: number;
@@ -58,6 +60,11 @@ export class Outbox {
     return !this.#hardStateChanged && this.#unfinished.every(({ hardState }) => !hardState);
   }
 
+  /** Since when the disk owes an answer; undefined: it owes none. */
+  get waitingSinceMs(): number | undefined {
+    return this.#unfinished[0]?.sinceMs;
+  }
+
   append(entry: Entry): void {
     this.#newEntries.push(entry);
   }
@@ -90,8 +97,8 @@ export class Outbox {
     }
   }
 
-  take(hardState: HardState): { messages: Envelope[]; write: SequencedWrite | undefined } {
-    const write = this.#takeWrite(hardState);
+  take(hardState: HardState, nowMs: number): { messages: Envelope[]; write: SequencedWrite | undefined } {
+    const write = this.#takeWrite(hardState, nowMs);
     const messages = this.#messages;
     this.#messages = [];
     if (this.#held.length > 0) {
@@ -104,7 +111,7 @@ export class Outbox {
     return { messages, write };
   }
 
-  #takeWrite(hardState: HardState): SequencedWrite | undefined {
+  #takeWrite(hardState: HardState, nowMs: number): SequencedWrite | undefined {
     const changed = this.#hardStateChanged || this.#newEntries.length > 0;
     if (!changed && this.#truncatedFrom === undefined && this.#cutBefore === undefined) return undefined;
     this.#sequence++;
@@ -119,7 +126,7 @@ export class Outbox {
     };
     const { sequence } = write;
     const end = { lastIndex: last?.index ?? 0, lastTerm: last?.term ?? 0 };
-    this.#unfinished.push({ sequence, ...end, hardState: this.#hardStateChanged, held: [] });
+    this.#unfinished.push({ sequence, sinceMs: nowMs, ...end, hardState: this.#hardStateChanged, held: [] });
     this.#hardStateChanged = false;
     this.#restarted = false;
     this.#newEntries = [];

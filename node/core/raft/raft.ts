@@ -295,7 +295,7 @@ export class Raft {
     if (this.role === 'leader') this.#leadership.send();
     const snapshots = [...this.#leadership.snapshots.take(), ...this.#receiver.take()];
     return {
-      ...this.#replica.outbox.take(this.hardState),
+      ...this.#replica.outbox.take(this.hardState, this.#replica.nowMs),
       reads: this.#leadership.takeReads(),
       snapshots,
     };

@@ -24,6 +24,9 @@ import {
 } from './membership.ts';
 import { Outbox } from './outbox.ts';
 
+/** What a disk may take for a write before it counts as standing still; never less than an election time-out. */
+export const DISK_STALL_MS = 1_000;
+
 export type RaftRole = 'follower' | 'candidate' | 'leader';
 
 export interface RaftConfig {
@@ -131,7 +134,13 @@ export class Replica {
    * with the entry that the others need (dissertation §4.2.2).
    */
   get mayCampaign(): boolean {
-    return this.memberships.mayDecide(this.nodeId) && !this.installing;
+    return this.memberships.mayDecide(this.nodeId) && !this.installing && !this.diskStalled;
+  }
+
+  /** Its own vote would not be written soon, nor what it should lead with. */
+  get diskStalled(): boolean {
+    const sinceMs = this.outbox.waitingSinceMs;
+    return sinceMs !== undefined && this.nowMs - sinceMs >= Math.max(DISK_STALL_MS, this.config.electionMsMax);
   }
 
   /** Whether this node together with the others for which `holds` is true decides. */
