@@ -8,6 +8,7 @@
  * 3. The map is reserved in full at the start, so it never moves under a reader; what is used is bounded here,
  *    because LMDB for Node would grow it without end.
  */
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { checkDataFile } from './data-file.ts';
@@ -31,7 +32,11 @@ export const KEY_BYTES_MAX = 1_977;
 
 /** The format record of both stores; Raft indexes start at 1, so it is in nobody's way. */
 const FORMAT_KEY = 0;
-const FORMAT_VERSION = 1;
+/**
+ * What this release writes. A change that this release's readers would misread raises it, and brings either a step that
+ * rewrites the version before, or the words to refuse it with (`formatFault`).
+ */
+export const FORMAT_VERSION = 1;
 
 const NUMBER_SPACE = 1;
 const TEXT_SPACE = 2;
@@ -81,13 +86,29 @@ export class Environment {
   }
 
   /** @throws StorageError: in use, unreadable, or written by a newer release. */
-  static async open(dir: string, options: EnvironmentOptions): Promise<Environment> {
+  static open(dir: string, options: EnvironmentOptions): Promise<Environment> {
+    return Environment.#open(dir, options, false);
+  }
+
+  /**
+   * To look at what is there, while no node runs on it: nothing is written.
+   * @throws StorageError: nothing there, in use, unreadable, or of another format.
+   */
+  static async openForReading(dir: string, kind: EnvironmentOptions['kind']): Promise<Environment> {
+    const fileBytes = statSync(join(dir, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0;
+    if (fileBytes === 0) {
+      throw new StorageError(`there is no ${kind} in ${dir}: name the data directory of a coordinator`);
+    }
+    return Environment.#open(dir, { kind, mapBytesMax: fileBytes, writeDeadlineMs: 0 }, true);
+  }
+
+  static async #open(dir: string, options: EnvironmentOptions, readOnly: boolean): Promise<Environment> {
     const lock = DirectoryLock.acquire(dir);
     try {
       checkDataFile(join(dir, 'data.mdb'));
-      const environment = new Environment(dir, lock, openDatabase(dir, options), options);
+      const environment = new Environment(dir, lock, openDatabase(dir, options, readOnly), options);
       try {
-        await environment.#checkFormat();
+        await environment.#checkFormat(readOnly);
       } catch (error) {
         await environment.db.close();
         throw error;
@@ -100,10 +121,10 @@ export class Environment {
     }
   }
 
-  async #checkFormat(): Promise<void> {
+  async #checkFormat(readOnly: boolean): Promise<void> {
     const { kind } = this.#options;
     const record = readRecord(this.db, FORMAT_KEY);
-    if (record === undefined) {
+    if (record === undefined && !readOnly) {
       await this.write((db) => {
         void db.put(FORMAT_KEY, recordBytes({ kind, version: FORMAT_VERSION }));
       }, 0);
@@ -111,15 +132,28 @@ export class Environment {
       syncDirectory(dirname(this.#dir));
       return;
     }
-    const { kind: found, version } = record as { kind: string; version: number };
-    if (found !== kind)
-      throw new StorageError(`${this.#dir} holds a ${found}, not a ${kind}: correct the data directory`);
-    if (version > FORMAT_VERSION) {
-      const known = `this release knows ${String(FORMAT_VERSION)}`;
-      throw new StorageError(
-        `the ${kind} in ${this.#dir} has format ${String(version)}, ${known}: start a newer release`,
-      );
+    const fault = this.#formatFault(record);
+    if (fault !== undefined) throw fault;
+  }
+
+  #formatFault(record: unknown): StorageError | undefined {
+    const { kind } = this.#options;
+    const { kind: found, version } = (record ?? {}) as { kind?: unknown; version?: unknown };
+    const where = `the ${kind} in ${this.#dir}`;
+    if (typeof found !== 'string' || typeof version !== 'number') {
+      return new StorageError(`${where} has no format record: replace this node by an empty one`);
     }
+    if (found !== kind) {
+      return new StorageError(`${this.#dir} holds a ${found}, not a ${kind}: correct the data directory`);
+    }
+    if (version === FORMAT_VERSION) return undefined;
+    const isNewer = version > FORMAT_VERSION;
+    const way = isNewer
+      ? 'start a newer release'
+      : 'start the release that wrote it, take a backup there, and restore it with this one';
+    return new StorageError(
+      `${where} has format ${String(version)}, this release knows ${String(FORMAT_VERSION)}: ${way}`,
+    );
   }
 
   /**
@@ -194,7 +228,7 @@ export class Environment {
  */
 const UNDOCUMENTED = { batchStartThreshold: 1_000_000 };
 
-function openDatabase(dir: string, options: EnvironmentOptions): StoreDatabase {
+function openDatabase(dir: string, options: EnvironmentOptions, readOnly = false): StoreDatabase {
   return open<Uint8Array, StoreKey>({
     path: dir,
     noSubdir: false, // a dot in the name of the directory would make a file of it
@@ -205,6 +239,7 @@ function openDatabase(dir: string, options: EnvironmentOptions): StoreDatabase {
     encoding: 'binary',
     keyEncoder,
     maxDbs: 1,
+    readOnly,
     ...UNDOCUMENTED,
   });
 }

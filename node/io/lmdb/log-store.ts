@@ -15,7 +15,7 @@ import { Environment, readRecord, recordBytes } from './environment.ts';
 import { HARD_STATE_KEY, LogDisk } from './log-disk.ts';
 import { StorageError } from './storage-error.ts';
 
-const BOOT_KEY = 'boot';
+export const BOOT_KEY = 'boot';
 
 /** One sync carries at most about this much, so that the first of a long queue does not wait for the last. */
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
@@ -54,7 +54,7 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-interface BootRecord {
+export interface BootRecord {
   dataUuid: string;
   bootCount: number;
   /** Milliseconds since the epoch. */

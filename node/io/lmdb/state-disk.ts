@@ -107,6 +107,11 @@ export class StateDisk {
   }
 }
 
+/** Where the state of a data directory is. */
+export function newestStateDirectory(dataDir: string): string {
+  return join(dataDir, directoryOf(Math.max(0, ...generationsIn(dataDir))));
+}
+
 function directoryOf(generation: number): string {
   return generation === 0 ? 'state' : `state.${String(generation)}`;
 }

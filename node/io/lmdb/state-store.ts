@@ -54,6 +54,12 @@ export class StateStore implements KeyValueReader {
     return new StateStore(await Environment.open(dir, { kind: 'state', ...limits }), options);
   }
 
+  /** While no node runs on it; nothing can be committed. @throws StorageError */
+  static async openForReading(dir: string): Promise<StateStore> {
+    const environment = await Environment.openForReading(dir, 'state');
+    return new StateStore(environment, { mapBytesMax: 0 });
+  }
+
   get(key: string): Uint8Array | undefined {
     return this.#environment.db.get(key);
   }

@@ -1,0 +1,105 @@
+/**
+ * When a majority of the disks is gone for good, one that is left goes on as a new cluster with one voter. What this disk
+ * does not have can't be brought back, and nobody can tell whether that is nothing: see `planRecovery` and docs/backup.md.
+ */
+import { join } from 'node:path';
+import { DistricError } from '../../base/errors.ts';
+import { decodeEntry } from '../core/raft/entry.ts';
+import { type Membership, members } from '../core/raft/membership.ts';
+import { StateMachine } from '../core/state/machine.ts';
+import { nodeHost } from '../io/host.ts';
+import { LogStore } from '../io/lmdb/log-store.ts';
+import { StateDisk } from '../io/lmdb/state-disk.ts';
+import { StorageError } from '../io/lmdb/storage-error.ts';
+import { DataDirectory } from './data-directory.ts';
+import { newestMembership } from './inspect.ts';
+import { becomeNewCluster, type NewCluster } from './new-cluster.ts';
+import { verifyData } from './verify.ts';
+
+/** Address space; a file that is larger is mapped whole all the same. */
+const MAP_BYTES = 16 * 1024 * 1024 * 1024;
+
+export interface RecoveryPlan {
+  node_id: string;
+  cluster_id: string;
+  term: number;
+  /** Known to be committed: a majority had everything up to here. */
+  applied_index: number;
+  last_index: number;
+  /** When the newest entry was made, as its leader's clock said; null: there is no entry. */
+  last_entry_at: string | null;
+  /** Null: that of the configuration, it was never changed. */
+  membership: Membership | null;
+}
+
+export interface Recovered {
+  plan: RecoveryPlan;
+  cluster_id: string;
+  index: number;
+}
+
+/**
+ * What there is to go on from; nothing is changed.
+ * @throws StorageError: in use by a node, damaged; DistricError NOT_FOUND: the node is no member of this data.
+ */
+export async function planRecovery(dir: string, nodeId: string): Promise<RecoveryPlan> {
+  const { faults } = await verifyData(dir);
+  if (faults.length > 0) {
+    throw new StorageError(
+      `${dir} is damaged, look at the disks of the other nodes first; see \`distric data verify\`: ${faults[0] ?? ''}`,
+    );
+  }
+  const data = await DataDirectory.open(dir);
+  try {
+    const machine = new StateMachine(nodeHost, data.state);
+    const { membership } = newestMembership(data, machine);
+    if (membership !== undefined && !members(membership).includes(nodeId)) {
+      const known = members(membership).join(', ');
+      throw new DistricError('NOT_FOUND', `"${nodeId}" is no member of the cluster of ${dir}: it has ${known}`);
+    }
+    const pending = data.pendingRestart(machine.appliedIndex);
+    const last = pending ?? lastEntry(data);
+    return {
+      node_id: nodeId,
+      cluster_id: machine.clusterId,
+      term: data.log.hardState?.term ?? 0,
+      applied_index: machine.appliedIndex,
+      last_index: last?.index ?? 0,
+      last_entry_at: last === undefined ? null : new Date(last.wallMs).toISOString(),
+      membership: membership ?? null,
+    };
+  } finally {
+    await data.close();
+  }
+}
+
+function lastEntry({ log }: DataDirectory) {
+  for (const { bytes } of log.entries(log.lastIndex)) return decodeEntry(nodeHost, bytes);
+  return undefined;
+}
+
+/** @throws as `planRecovery`, and StorageError when the disk can't be written. */
+export async function recoverData(dir: string, cluster: NewCluster): Promise<Recovered> {
+  const plan = await planRecovery(dir, cluster.nodeId);
+  const log = await LogStore.open(join(dir, 'log'), { mapBytesMax: MAP_BYTES, queueBytesMax: MAP_BYTES });
+  try {
+    const disk = await StateDisk.open(dir, { mapBytesMax: MAP_BYTES });
+    try {
+      const state = disk.current;
+      const machine = new StateMachine(nodeHost, state);
+      for (let index = plan.applied_index + 1; index <= log.boot.lastIndex; index++) {
+        const [bytes] = log.read(index, index + 1, 0);
+        const entry = bytes === undefined ? undefined : decodeEntry(nodeHost, bytes);
+        if (entry === undefined) throw new StorageError(`entry ${String(index)} of the log in ${dir} is damaged`);
+        machine.apply(entry);
+      }
+      const reason = 'the cluster was recovered from one disk';
+      const entry = await becomeNewCluster(cluster, 'cluster.recover', reason, machine, { log, state }, plan.term);
+      return { plan, cluster_id: machine.clusterId, index: entry.index };
+    } finally {
+      await disk.close();
+    }
+  } finally {
+    await log.close();
+  }
+}
