@@ -1,69 +1,98 @@
 /** What an operator orders the leader to do: change the members, hand the leadership on. */
 import { DistricError } from '../base/errors.ts';
-import { changed, type Membership, type MembershipChange } from './core/raft/membership.ts';
+import {
+  changed,
+  memberInfo,
+  type Membership,
+  type MembershipChange,
+  type MembershipOrder,
+} from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
-import type { Input, Reply } from './ports.ts';
+import type { ActorField } from './core/state/commands.ts';
 
-type Order = Extract<Input, { kind: 'changeMembers' | 'transferLeadership' }>;
+/** As the audit log names them. */
+const ACTIONS = {
+  addLearner: 'member.add',
+  promote: 'member.promote',
+  remove: 'member.remove',
+  replace: 'member.replace',
+  renew: 'member.renew',
+} as const;
+type Ordered = Extract<MembershipChange, { kind: keyof typeof ACTIONS }>;
 
 export class Administration {
   readonly #raft: Raft;
-  readonly #reply: (reply: Reply) => void;
-  /** Appends the membership; `administered` follows once that is applied. */
-  readonly #propose: (membership: Membership, requestId: number) => void;
 
-  constructor(raft: Raft, reply: (reply: Reply) => void, propose: (membership: Membership, requestId: number) => void) {
+  constructor(raft: Raft) {
     this.#raft = raft;
-    this.#reply = reply;
-    this.#propose = propose;
   }
 
-  /** `serving`: this node leads and may append. */
-  order(order: Order, serving: boolean): void {
-    const { requestId } = order;
-    if (!serving) this.refuse(requestId, new DistricError('NO_LEADER', 'this coordinator does not lead (yet)'));
-    else if (order.kind === 'changeMembers') this.#changeMembers(requestId, order.change);
-    else if (this.#raft.transferTo(order.target)) this.done(requestId);
-    else {
-      const text = `"${order.target}" is no other voter, or does not answer`;
-      this.refuse(requestId, new DistricError('INVALID_REQUEST', text));
-    }
+  /** The membership to propose. Throws DistricError: QUEUE_FULL while another change is under way, INVALID_REQUEST. */
+  membershipFor(text: string, actor: ActorField | undefined): { to: Membership; order: MembershipOrder | undefined } {
+    const change = orderedChange(text);
+    const busy = this.#raft.membershipBusy();
+    if (busy !== undefined) throw new DistricError('QUEUE_FULL', busy);
+    const { membership } = this.#raft;
+    const to = changed(membership, change);
+    const fault = 'reason' in to ? to.reason : (addressFault(membership, to) ?? this.#raft.promotionFault(to));
+    if ('reason' in to || fault !== undefined) throw new DistricError('INVALID_REQUEST', fault ?? '');
+    const target = `member/${idsOf(change).join(',')}`;
+    return { to, order: actor === undefined ? undefined : { actor, action: ACTIONS[change.kind], target } };
   }
 
-  /**
-   * For a shutdown: begins to hand the leadership to the voter that has most of the log. False when this node does not
-   * lead, or no other voter answers.
-   */
-  handOver(): boolean {
+  /** Why the leadership cannot go to `target`. */
+  transferFault(target: string): DistricError | undefined {
     const raft = this.#raft;
-    if (raft.role !== 'leader') return false;
+    if (target === '' && this.#furthest() === undefined) {
+      return new DistricError('INVALID_REQUEST', 'no other voter answers: there is nobody to lead');
+    }
+    if (target === '') return undefined;
+    if (target === raft.leaderId) return new DistricError('INVALID_REQUEST', `"${target}" leads already`);
+    if (raft.membership.voters.includes(target) && raft.peerActive(target)) return undefined;
+    return new DistricError('INVALID_REQUEST', `"${target}" is no other voter, or does not answer`);
+  }
+
+  /** Begins to hand the leadership to `target`; '' is the voter that has most of the log. False: it comes to nothing. */
+  transfer(target: string): boolean {
+    if (this.#raft.role !== 'leader') return false;
+    const chosen = target === '' ? this.#furthest() : target;
+    return chosen !== undefined && this.#raft.transferTo(chosen);
+  }
+
+  /** Of the other voters that answer, the one with most of the log. */
+  #furthest(): string | undefined {
+    const raft = this.#raft;
     const matchIndexOf = (id: string): number => raft.matchIndexOf(id) ?? 0;
     const others = raft.membership.voters.filter((id) => raft.matchIndexOf(id) !== undefined && raft.peerActive(id));
-    const [furthest] = others.sort((a, b) => matchIndexOf(b) - matchIndexOf(a));
-    return furthest !== undefined && raft.transferTo(furthest);
+    return others.sort((a, b) => matchIndexOf(b) - matchIndexOf(a))[0];
   }
+}
 
-  #changeMembers(requestId: number, change: MembershipChange): void {
-    const busy = this.#raft.membershipBusy();
-    if (busy !== undefined) {
-      this.refuse(requestId, new DistricError('QUEUE_FULL', busy));
-      return;
-    }
-    const to = changed(this.#raft.membership, change);
-    if ('reason' in to) {
-      this.refuse(requestId, new DistricError('INVALID_REQUEST', to.reason));
-      return;
-    }
-    const fault = this.#raft.promotionFault(to);
-    if (fault === undefined) this.#propose(to, requestId);
-    else this.refuse(requestId, new DistricError('INVALID_REQUEST', fault));
+function orderedChange(text: string): Ordered {
+  const fault = new DistricError('INVALID_REQUEST', 'the command holds no change of the members');
+  let change: unknown;
+  try {
+    change = JSON.parse(text);
+  } catch {
+    throw fault;
   }
+  const kind = typeof change === 'object' && change !== null && 'kind' in change ? change.kind : undefined;
+  if (typeof kind !== 'string' || !Object.hasOwn(ACTIONS, kind)) throw fault;
+  return change as Ordered;
+}
 
-  done(requestId: number): void {
-    this.#reply({ kind: 'administered', requestId, refusal: undefined });
-  }
+function idsOf(change: Ordered): readonly string[] {
+  if ('ids' in change) return change.ids;
+  return 'out' in change ? [change.out, change.in] : [change.id];
+}
 
-  refuse(requestId: number, refusal: DistricError): void {
-    this.#reply({ kind: 'administered', requestId, refusal });
+/** Two members at one address would be one. */
+function addressFault(from: Membership, to: Membership): string | undefined {
+  const infos = Object.entries({ ...to.about, ...to.returning });
+  for (const [id, { address }] of infos) {
+    const other = infos.find(([otherId, info]) => otherId !== id && info.address === address);
+    if (address === undefined || other === undefined) continue;
+    if (memberInfo(from, id).address !== address) return `"${other[0]}" is reached at ${address} already`;
   }
+  return undefined;
 }

@@ -10,7 +10,7 @@
  */
 import type { Body, Message } from '../tlv/messages.ts';
 import { encodeEntry, NOOP_KIND } from './entry.ts';
-import { encodeMembership, isJoint, MEMBERSHIP_KIND, quorumValue, settled } from './membership.ts';
+import { encodeMembership, isJoint, memberInfo, MEMBERSHIP_KIND, quorumValue, settled } from './membership.ts';
 import { Progress } from './progress.ts';
 import { type ReadResult, ReadRounds } from './read-rounds.ts';
 import type { Replica } from './replica.ts';
@@ -23,6 +23,8 @@ export const APPEND_BYTES_MAX = 512 * 1024;
 export class Leadership {
   readonly #replica: Replica;
   readonly progress = new Map<string, Progress>();
+  /** Of which disk `progress` tells. */
+  readonly #disks = new Map<string, string | undefined>();
   readonly reads = new ReadRounds();
   readonly snapshots: SnapshotSender;
   readonly transfer: Transfer;
@@ -43,7 +45,7 @@ export class Leadership {
     replica.leaderId = replica.nodeId;
     this.startIndex = log.lastIndex + 1;
     this.progress.clear();
-    for (const id of peers) this.progress.set(id, new Progress(log.lastIndex + 1, nowMs));
+    for (const id of peers) this.#follow(id, log.lastIndex + 1, nowMs);
     const previous = log.lastIndex === 0 ? undefined : log.entry(log.lastIndex);
     // The empty entry does not know the cluster's time yet: it repeats the last one.
     this.append(NOOP_KIND, replica.host.alloc(0), previous?.timeMs ?? 0, previous?.wallMs ?? 0);
@@ -59,16 +61,22 @@ export class Leadership {
 
   /** The newest entry of the log is the one that changed them. */
   membersChanged(): void {
-    const { peers, log, nowMs } = this.#replica;
+    const { peers, log, nowMs, membership } = this.#replica;
     for (const id of this.progress.keys()) {
-      if (peers.includes(id)) continue;
+      // Another disk has nothing of what the one before had.
+      if (peers.includes(id) && this.#disks.get(id) === memberInfo(membership, id).dataUuid) continue;
       this.progress.delete(id);
       this.snapshots.end(id);
     }
     for (const id of peers) {
       // That entry is the probe, so that a new member is asked for what it has even in an idle cluster.
-      if (!this.progress.has(id)) this.progress.set(id, new Progress(log.lastIndex, nowMs));
+      if (!this.progress.has(id)) this.#follow(id, log.lastIndex, nowMs);
     }
+  }
+
+  #follow(id: string, nextIndex: number, nowMs: number): void {
+    this.progress.set(id, new Progress(nextIndex, nowMs));
+    this.#disks.set(id, memberInfo(this.#replica.membership, id).dataUuid);
   }
 
   tick(): void {

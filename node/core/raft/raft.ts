@@ -19,7 +19,14 @@ import { Following } from './following.ts';
 import { Leadership } from './leadership.ts';
 import type { RaftLog } from './log.ts';
 import type { HardState, LogReader } from './log-reader.ts';
-import { encodeMembership, isJoint, type Membership, MEMBERSHIP_KIND } from './membership.ts';
+import {
+  encodeMembership,
+  isJoint,
+  memberInfo,
+  type Membership,
+  MEMBERSHIP_KIND,
+  type MembershipOrder,
+} from './membership.ts';
 import type { Envelope, SequencedWrite } from './outbox.ts';
 import type { ReadResult } from './read-rounds.ts';
 import { type RaftBoot, type RaftConfig, type RaftRole, Replica } from './replica.ts';
@@ -35,6 +42,10 @@ export interface RaftOutput {
 
 /** A promoted learner may be this many entries behind: it must not hold up the commits that need it. */
 export const PROMOTION_LAG_MAX = 1_000;
+
+const ANSWERS: ReadonlySet<string> = new Set([
+  ...['PRE_VOTE_RESPONSE', 'REQUEST_VOTE_RESPONSE', 'APPEND_ENTRIES_RESPONSE', 'INSTALL_SNAPSHOT_RESPONSE'],
+]);
 
 export class Raft {
   readonly #replica: Replica;
@@ -138,8 +149,11 @@ export class Raft {
     else this.#elections.tick();
   }
 
-  receive(from: string, message: Message, nowMs: number): void {
+  /** `dataUuid`: the disk that the sender has. */
+  receive(from: string, message: Message, nowMs: number, dataUuid?: string): void {
     this.#replica.nowMs = nowMs;
+    // What another disk under this id gave, voted or has does not count: it knows nothing of what the member promised.
+    if (ANSWERS.has(message.kind) && !this.#replica.isDisk(from, dataUuid)) return;
     switch (message.kind) {
       case 'PRE_VOTE':
         this.#elections.onPreVote(from, message.body);
@@ -219,9 +233,18 @@ export class Raft {
     return undefined;
   }
 
+  /** Whether this node, told that it is no member (any more), asks for votes. */
+  standBack(isStranger: boolean): void {
+    this.#replica.standsBack = isStranger;
+  }
+
   /** Of a membership to be proposed: why its new voters are not up to deciding yet. */
   promotionFault({ voters }: Membership): string | undefined {
-    const { log, membership } = this.#replica;
+    const { log, membership, config } = this.#replica;
+    const unknown = voters.find((id) => memberInfo(membership, id).dataUuid === undefined);
+    if (config.dataUuid !== undefined && unknown !== undefined && !membership.voters.includes(unknown)) {
+      return `"${unknown}" has not been heard of yet`;
+    }
     const late = voters.find((id) => {
       if (membership.voters.includes(id)) return false;
       return !this.peerActive(id) || log.lastIndex - this.#leadership.matchIndexOf(id) > PROMOTION_LAG_MAX;
@@ -230,9 +253,9 @@ export class Raft {
   }
 
   /** When not `membershipBusy`. A joint membership is settled by itself once it is committed. */
-  proposeMembership(membership: Membership, timeMs: number, wallMs: number): number {
+  proposeMembership(membership: Membership, timeMs: number, wallMs: number, order?: MembershipOrder): number {
     assert(this.membershipBusy() === undefined, 'one change of the members at a time');
-    return this.propose(MEMBERSHIP_KIND, encodeMembership(this.#replica.host, membership), timeMs, wallMs);
+    return this.propose(MEMBERSHIP_KIND, encodeMembership(this.#replica.host, membership, order), timeMs, wallMs);
   }
 
   /** This voter is being handed the leadership; no proposals until that is done or given up. */

@@ -15,6 +15,7 @@ import { RaftLog } from './log.ts';
 import type { HardState, LogReader } from './log-reader.ts';
 import {
   decodeMembership,
+  isDiskOf,
   isVoter,
   type Membership,
   MEMBERSHIP_KIND,
@@ -34,6 +35,8 @@ export interface RaftConfig {
   electionMsMin: number;
   electionMsMax: number;
   heartbeatMs: number;
+  /** Which disk this is; see `MemberInfo`. */
+  dataUuid?: string | undefined;
   /** The driver can send and install snapshots, so the log need not wait for members that are away. */
   snapshots: boolean;
 }
@@ -77,6 +80,8 @@ export class Replica {
   installing = false;
   /** Entries below this need not be kept for anybody who is there, as far as this node knows. */
   safeCutIndex = 0;
+  /** Told that it is no member (any more): it gives votes, but asks for none. */
+  standsBack = false;
   #term: number;
   #votedFor: string | null;
 
@@ -126,7 +131,7 @@ export class Replica {
   }
 
   get isVoter(): boolean {
-    return isVoter(this.membership, this.nodeId);
+    return isVoter(this.membership, this.nodeId) && this.isDisk(this.nodeId, this.config.dataUuid);
   }
 
   /**
@@ -134,7 +139,17 @@ export class Replica {
    * with the entry that the others need (dissertation §4.2.2).
    */
   get mayCampaign(): boolean {
-    return this.memberships.mayDecide(this.nodeId) && !this.installing && !this.diskStalled;
+    return (
+      this.memberships.mayDecide(this.nodeId, this.config.dataUuid) &&
+      !this.installing &&
+      !this.standsBack &&
+      !this.diskStalled
+    );
+  }
+
+  /** Whether an answer from `id`, on the disk `dataUuid`, may count. */
+  isDisk(id: string, dataUuid: string | undefined): boolean {
+    return isDiskOf(this.membership, id, dataUuid);
   }
 
   /** Its own vote would not be written soon, nor what it should lead with. */
