@@ -130,6 +130,26 @@ const Tls = Type.Object(
   strict,
 );
 
+function kept(ageMs: number, most: number, what: string, start: string) {
+  return Type.Object(
+    {
+      ageMs: count(
+        60_000,
+        100 * 365 * DAY_MS,
+        ageMs,
+        `How long ${what} are kept, from ${start}, in milliseconds (docs/storage.md). The same on all coordinators.`,
+      ),
+      countMax: count(
+        1_000,
+        10_000_000_000,
+        most,
+        `Of ${what}, at most about so many are kept: the oldest go. The same on all coordinators.`,
+      ),
+    },
+    strict,
+  );
+}
+
 export const NODE_CONFIG_SCHEMA = Type.Object(
   {
     nodeId: name('Name of this node, unique in the cluster and kept for the life of its data directory. Required.'),
@@ -154,6 +174,24 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7. ' +
         'As text: JSON, or `id=host:port` separated by commas (`id=host:port/host:httpPort` with the REST address).',
     }),
+    join: Type.Array(Type.String({ ...address }), {
+      maxItems: 32,
+      default: [],
+      description:
+        'For a coordinator that joins a cluster: the peer addresses, `host:port`, of some of its members; `coordinators` ' +
+        'is left out then. It waits until it is added (`distric members add`), and takes the members from the log.',
+    }),
+    bootstrap: Type.Object(
+      {
+        minVoters: count(
+          1,
+          7,
+          1,
+          'Voters of a new cluster that must be in before it takes messages; until then they get 503 BOOTSTRAPPING.',
+        ),
+      },
+      strict,
+    ),
     peer: listener(7400, 'the binary protocol between nodes', {
       compression: Type.Enum(['off', 'on'], {
         default: 'off',
@@ -326,6 +364,13 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
           90,
           'From here on tasks wait as well: only deletes and administration go on. The same on all coordinators.',
         ),
+      },
+      strict,
+    ),
+    retention: Type.Object(
+      {
+        messages: kept(7 * DAY_MS, 20_000_000, 'messages', 'their receipt'),
+        instances: kept(30 * DAY_MS, 10_000_000, 'instances that have ended', 'their end'),
       },
       strict,
     ),

@@ -29,6 +29,8 @@ export interface CoordinatorMetrics {
   /** Leader: an entry was appended at this node and is committed `seconds` later. */
   commitLatency(seconds: number): void;
   stateHashMismatch(): void;
+  /** Rows of a table that retention deleted, at every coordinator alike. */
+  swept(table: string, count: number): void;
   /** Leader: what it takes in, by how full the fullest voter is. */
   storageLevel(level: StorageLevel): void;
 }

@@ -18,7 +18,8 @@ import type { LogReader } from './core/raft/log-reader.ts';
 import { type Membership, membershipOf, members } from './core/raft/membership.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
-import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
+import { AdvanceTime, Bootstrap, COMMAND, Sweep } from './core/state/commands.ts';
+import type { StateEvent } from './core/state/events.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -33,6 +34,7 @@ import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, type StatusSource } from './status.ts';
 import { type Fullness, type StorageLimits, StorageWatch } from './storage-watch.ts';
+import { type RetentionLimits, Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
 
 /** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
@@ -45,6 +47,11 @@ export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 
 
 /** Shares of the fullest voter's storage; see storage-watch.ts. */
 export const STORAGE_LIMITS: StorageLimits = { soft: 0.8, hard: 0.9 };
+
+const KEEP_ALL: RetentionLimits = {
+  messages: { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER },
+  instances: { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER },
+};
 
 export interface CoordinatorConfig {
   raft: Omit<RaftConfig, 'snapshots'>;
@@ -59,6 +66,8 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** What of messages and ended instances is kept; by default all. */
+  retention?: RetentionLimits;
   /** When voters are so full, less and less is taken in. */
   storageLimits?: StorageLimits;
   /** Bytes of commands appended and not yet applied; what is under way must fit between the limits of the storage. */
@@ -94,6 +103,7 @@ export class Coordinator {
   readonly #administration: Administration;
   readonly #logBytes: () => number;
   readonly #storage: StorageWatch;
+  readonly #sweeper: Sweeper;
   readonly #desk: TaskDesk;
   readonly #views: Views;
   readonly #clock = new ClusterClock();
@@ -138,6 +148,9 @@ export class Coordinator {
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
     this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
+    this.#sweeper = new Sweeper(config.retention ?? KEEP_ALL, (sweep, applied) => {
+      this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
+    });
     this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
     this.#reads = new Reads(parts.ports, this.state, (query) =>
@@ -415,6 +428,7 @@ export class Coordinator {
       this.#advancing = true;
       this.#proposeOwn(COMMAND.advanceTime, AdvanceTime, {}, () => (this.#advancing = false));
     }
+    this.#sweeper.lead(this.state.retention, monotonicMs, timeMs);
     this.#desk.lead(monotonicMs, this.#storage.level !== 'hard');
   }
 
@@ -440,6 +454,7 @@ export class Coordinator {
         this.#bootstrapping = false;
         this.#desk.beginTerm(this.#now.monotonicMs);
         this.#storage.begin();
+        this.#sweeper.beginTerm();
         this.#ports.log.info({ component: 'raft', term }, 'leader elected: this node');
       }
       if (this.#role === 'leader' && role !== 'leader') {
@@ -475,7 +490,7 @@ export class Coordinator {
         const { result, events } = this.state.apply(entry);
         this.#hashes.applied(entry.index, this.state.hash);
         // Events first: the answer of a results entry forgets who is to be told of each.
-        for (const event of events) this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
+        for (const event of events) this.#onEvent(event);
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
@@ -495,6 +510,14 @@ export class Coordinator {
       this.#accessSent = this.state.access.version;
       this.#ports.reply({ kind: 'keys', keys: [...this.state.access.keys.values()] });
     }
+  }
+
+  #onEvent(event: StateEvent): void {
+    if (event.kind === 'swept') {
+      this.#metrics.swept(event.table, event.deleted);
+      this.#sweeper.onSwept(event);
+    }
+    this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
   }
 
   #answer(origin: Origin, result: ProposalResult): void {

@@ -55,6 +55,7 @@ export class CountingMetrics {
     raftProgress: ignore,
     commitLatency: () => this.add('committed'),
     stateHashMismatch: () => this.add('hash mismatch'),
+    swept: (table, count) => this.add(`swept ${table}`, count),
     storageLevel: (level) => this.add(`storage ${level}`),
   };
 

@@ -22,9 +22,11 @@ import type { CoordinatorMetrics } from '../metrics.ts';
 import { Coordinator, type CoordinatorConfig, LOG_KEPT } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
 import { UNAPPLIED_BYTES_MAX } from '../proposals.ts';
+import type { Kept } from '../sweeper.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
+import { MemberLinks } from './member-links.ts';
 import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
@@ -61,6 +63,7 @@ export class CoordinatorProcess {
   readonly #logStore: LogStore;
   readonly #stateDisk: StateDisk;
   readonly #snapshots: LmdbSnapshots;
+  readonly #links: MemberLinks;
   readonly #net: PeerNet;
   readonly #clients: ClientPort;
   readonly #api: ApiServer;
@@ -93,16 +96,18 @@ export class CoordinatorProcess {
       onFatal: (error) => this.#fail(error),
       log,
     });
+    this.#links = new MemberLinks(config.nodeId, config.coordinators, config.join);
     this.#clients = this.#clientPort();
     this.#net = new PeerNet({
-      self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName },
+      self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName, dataUuid: logStore.boot.dataUuid },
       host: nodeHost,
       listen: config.peer,
-      onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
+      onMessage: ({ nodeId, dataUuid }, message) => this.#take({ kind: 'message', from: nodeId, message, dataUuid }),
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
       compression: config.peer.compression,
-      coordinatorIds: new Set(config.coordinators.map(({ id }) => id)),
+      coordinatorIds: this.#links.ids,
+      strangers: true,
       ...parts.tls?.peerOptions,
       clients: this.#clients.door,
       metrics: parts.netMetrics,
@@ -110,7 +115,7 @@ export class CoordinatorProcess {
     });
     const random = new Random(randomInt(2 ** 47));
     this.#coordinator = new Coordinator(
-      coordinatorConfig(config),
+      coordinatorConfig(config, logStore.boot.dataUuid),
       {
         host: nodeHost,
         ports: this.#ports(log),
@@ -140,6 +145,7 @@ export class CoordinatorProcess {
       tickMs: TICK_MS,
       onBug: parts.onFatal,
     });
+    parts.health.probe('membership', () => this.#membershipHealth());
     parts.health.probe('raft', () => this.#raftHealth());
     parts.health.probe('storage', () => this.#storageHealth());
     parts.health.probe('workers_available', () => this.#workersHealth());
@@ -213,9 +219,7 @@ export class CoordinatorProcess {
   async #listen(): Promise<CoordinatorAddresses> {
     const peer = await this.#net.listen();
     const http = await this.#api.listen();
-    for (const { id, address } of this.#config.coordinators) {
-      if (id !== this.#config.nodeId) this.#net.dial(address, id);
-    }
+    this.#links.follow(this.#net, this.#coordinator.raft.membership);
     this.#touchTimer = setInterval(() => this.#touchKeys(), TOUCH_INTERVAL_MS).unref();
     this.#turns.schedule();
     return { peer: `${peer.host}:${String(peer.port)}`, http: `${http.host}:${String(http.port)}` };
@@ -238,6 +242,7 @@ export class CoordinatorProcess {
       if (input.kind === 'snapshotInstalled') this.#stateDisk.retire();
     }
     const more = this.#coordinator.turn(now);
+    this.#links.follow(this.#net, this.#coordinator.raft.membership);
     if (this.#handedOver !== undefined && this.#isLedByAnother()) this.#handedOver();
     const replies = this.#replies;
     this.#replies = [];
@@ -305,6 +310,7 @@ export class CoordinatorProcess {
       metrics: this.#parts.netMetrics,
       log: this.#parts.logging.component('clients'),
       leaderId: () => this.#coordinator.leaderId,
+      coordinators: () => this.#coordinator.addresses(),
     });
   }
 
@@ -325,6 +331,11 @@ export class CoordinatorProcess {
     const message = `${own.what} ${(100 * own.share).toFixed(0)} % full`;
     if (level !== 'open') return { status: 'DEGRADED', message: `no messages are taken: ${reason}` };
     return { status: 100 * own.share < storageSoftPercent ? 'UP' : 'DEGRADED', message };
+  }
+
+  #membershipHealth(): HealthCheck {
+    const { text } = this.#coordinator.standing;
+    return text === undefined ? { status: 'UP' } : { status: 'DOWN', message: text };
   }
 
   #workersHealth(): HealthCheck {
@@ -385,18 +396,24 @@ function fillOf({ usedBytes, bytesMax }: MeasuredStore): StoreFill {
   return { usedBytes: usedBytes(), bytesMax };
 }
 
-function coordinatorConfig(config: NodeConfig): CoordinatorConfig {
+function keptOf({ ageMs, countMax }: NodeConfig['retention']['messages']): Kept {
+  return { ageMs, count: countMax };
+}
+
+function coordinatorConfig(config: NodeConfig, dataUuid: string): CoordinatorConfig {
   const { logMapBytesMax, stateMapBytesMax, storageSoftPercent, storageHardPercent } = config.limits;
   const voters = config.coordinators.map(({ id }) => id);
-  assert(voters.includes(config.nodeId), 'the configuration lists this coordinator');
+  assert(voters.includes(config.nodeId) || config.join.length > 0, 'the configuration lists this coordinator');
   return {
-    raft: { nodeId: config.nodeId, ...RAFT_PROFILES[config.raft.profile] },
+    raft: { nodeId: config.nodeId, dataUuid, ...RAFT_PROFILES[config.raft.profile] },
     voters,
+    minVotersForWrites: config.bootstrap.minVoters,
     clusterName: config.clusterName,
     newClusterId: randomUUID(),
     coordinators: config.coordinators,
     activeInstancesMax: config.limits.activeInstancesMax,
     workerLossMs: WORKER_LOSS_MS,
+    retention: { messages: keptOf(config.retention.messages), instances: keptOf(config.retention.instances) },
     storageLimits: { soft: storageSoftPercent / 100, hard: storageHardPercent / 100 },
     // Half of what lies between the limits, at their defaults.
     unappliedBytesMax: Math.min(UNAPPLIED_BYTES_MAX, Math.min(logMapBytesMax, stateMapBytesMax) / 20),

@@ -29,6 +29,7 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     leaderChanged: nothing,
     raftProgress: nothing,
     commitLatency: nothing,
+    swept: (table, count) => counters.add(`swept ${table}`, count),
     storageLevel: (level) => counters.add(`storage ${level}`),
     stateHashMismatch: () => demand(false, 'stateHash', () => 'the product itself found a replica that has diverged'),
   };

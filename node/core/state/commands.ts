@@ -24,6 +24,7 @@ export const COMMAND = {
   touchKeys: 17,
   refound: 18,
   noteBackup: 19,
+  sweep: 20,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -131,3 +132,17 @@ export const Refound = struct('Refound', {
 export type Refound = Infer<typeof Refound>;
 /** A copy of the state is about to be handed out: nothing changes, and the audit log says who has it. */
 export const NoteBackup = struct('NoteBackup', { actor: optional(nested(1, ActorField)) });
+
+/** One step of retention (retention.ts), with the limits of the leader that proposed it. Times are wall clock, ms. */
+export const Sweep = struct('Sweep', {
+  /** messages, instances */
+  table: text(1),
+  /** Id to go on from; empty: from the oldest. */
+  from: text(2),
+  /** What is older goes. */
+  before: u64(3),
+  /** What is younger stays. */
+  youngest: u64(4),
+  /** Of what lies between the two, the oldest go until so many rows are left. */
+  keep: u64(5),
+});

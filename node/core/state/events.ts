@@ -12,6 +12,8 @@ export type StateEvent =
   | { kind: 'instanceStarted'; workflow: string }
   | { kind: 'instanceEnded'; instance: Instance; timeMs: number }
   | { kind: 'catalogChanged' }
+  /** `next`: where the sweep is to go on; undefined when the table has been walked. */
+  | { kind: 'swept'; table: string; deleted: number; next: string | undefined }
   | { kind: 'membershipChanged'; membership: Membership; index: number }
   | { kind: 'workerRegistered'; workerId: string; session: string }
   | { kind: 'workerLost'; workerId: string; session: string; reason: string };

@@ -52,6 +52,8 @@ export class InstanceTable {
   readonly running = new Map<string, Map<string, TaskRef>>();
   runningCount = 0;
   readonly due = new DueQueue();
+  /** All that are kept, whether they run or have ended. */
+  count = 0;
 
   constructor(host: Host, overlay: Overlay, catalog: Catalog, emit: Emit) {
     this.#host = host;
@@ -84,7 +86,32 @@ export class InstanceTable {
     this.#overlay.put(activeKey(instance.id), MARKER);
     this.#admit(instance, plan);
     this.#save(instance);
+    this.count++;
     this.#emit({ kind: 'instanceStarted', workflow: plan.workflow });
+  }
+
+  /** By message, oldest message first. */
+  *idsFrom(from: string, to: string): Iterable<string> {
+    for (const { key } of this.#overlay.range(instanceKey(from), instanceKey(to)))
+      yield key.slice(instanceKey('').length);
+  }
+
+  /** Forgets one that has ended, with its outputs; the number of keys that were deleted. */
+  delete(id: string): number {
+    const instance = this.stored(id);
+    assert(instance !== undefined && instance.status !== 'RUNNING', 'only what has ended is deleted');
+    const { tasks } = this.planOf(instance);
+    const keys = tasks.map((task) => outputKey(id, task.id)).filter((key) => this.#overlay.get(key) !== undefined);
+    for (const key of [instanceKey(id), ...keys]) this.#overlay.delete(key);
+    this.count--;
+    return 1 + keys.length;
+  }
+
+  /** For a state of a release that kept no count. */
+  counted(): number {
+    let count = 0;
+    for (const id of this.idsFrom('', afterPrefix('~'))) count += id === '' ? 0 : 1;
+    return count;
   }
 
   assign(

@@ -33,6 +33,7 @@ import {
   Refound,
   RegisterWorker,
   Results,
+  Sweep,
   TouchKeys,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
@@ -41,6 +42,7 @@ import { MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
 import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.ts';
 import { Overlay } from './overlay.ts';
+import { Retention } from './retention.ts';
 import type { KeyValueReader, Writes } from './store.ts';
 import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
@@ -64,6 +66,8 @@ interface Meta {
   dedupKeys: number;
   /** Absent in a state of an earlier release. */
   auditRows?: number;
+  /** The same. */
+  instances?: number;
   /** Index of the entry that brought the membership; absent in a state from before memberships changed. */
   membershipIndex?: number;
 }
@@ -76,6 +80,7 @@ interface Tables {
   workers: WorkerTable;
   access: AccessTable;
   audit: AuditLog;
+  retention: Retention;
   administration: Administration;
 }
 
@@ -118,12 +123,14 @@ export class StateMachine {
     const instances = new InstanceTable(host, overlay, catalog, emit);
     const access = new AccessTable(host, overlay);
     const audit = new AuditLog(host, overlay);
+    const messages = new MessageTable(host, overlay);
     return {
       catalog,
       instances,
       access,
       audit,
-      messages: new MessageTable(host, overlay),
+      messages,
+      retention: new Retention(messages, instances),
       workers: new WorkerTable(host, overlay),
       administration: new Administration({ host, catalog, instances, access, audit, emit }),
     };
@@ -141,6 +148,7 @@ export class StateMachine {
     this.messages.count = meta.messages;
     this.messages.dedupCount = meta.dedupKeys;
     this.audit.count = meta.auditRows ?? 0;
+    this.instances.count = meta.instances ?? this.instances.counted();
     const membership = store.get(MEMBERSHIP_KEY);
     this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
     this.membershipIndex = meta.membershipIndex ?? 0;
@@ -164,6 +172,10 @@ export class StateMachine {
 
   get access(): AccessTable {
     return this.#tables.access;
+  }
+
+  get retention(): Retention {
+    return this.#tables.retention;
   }
 
   get audit(): AuditLog {
@@ -202,6 +214,7 @@ export class StateMachine {
       messages: this.messages.count,
       dedupKeys: this.messages.dedupCount,
       auditRows: this.audit.count,
+      instances: this.instances.count,
       membershipIndex: this.membershipIndex,
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
@@ -265,6 +278,8 @@ export class StateMachine {
         this.access.touch(ids, at);
         return DONE;
       }
+      case COMMAND.sweep:
+        return this.#sweep(decode(this.#host, Sweep, payload));
       case COMMAND.registerWorker:
         return this.#registerWorker(decode(this.#host, RegisterWorker, payload), now);
       case COMMAND.loseWorker:
@@ -280,6 +295,12 @@ export class StateMachine {
           `entry ${String(entry.index)} is of kind ${String(entry.kind)}, which this version does not know`,
         );
     }
+  }
+
+  #sweep(sweep: Infer<typeof Sweep>): ProposalResult {
+    const { deleted, next } = this.retention.apply(sweep, this.timeMs);
+    this.#events.push({ kind: 'swept', table: sweep.table, deleted, next });
+    return DONE;
   }
 
   #setMembership(membership: Membership, index: number): void {

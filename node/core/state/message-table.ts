@@ -57,6 +57,21 @@ export class MessageTable {
     for (const { value } of this.#overlay.range('m/', to, true)) yield decode(this.#host, MessageItem, value);
   }
 
+  /** Oldest first, by the clock of the coordinator that took it. */
+  *idsFrom(from: string, to: string): Iterable<string> {
+    for (const { key } of this.#overlay.range(messageKey(from), messageKey(to))) yield key.slice(messageKey('').length);
+  }
+
+  delete(id: string): void {
+    this.#overlay.delete(messageKey(id));
+    this.count--;
+  }
+
+  /** True while a message with the same idempotency key would be a duplicate of this one. */
+  isKeyLive({ id, scopedKey }: MessageItem, nowMs: number): boolean {
+    return scopedKey !== undefined && this.dedupOf(scopedKey, nowMs) === id;
+  }
+
   put(id: string, itemBytes: Uint8Array): void {
     this.#overlay.put(messageKey(id), itemBytes);
     this.count++;

@@ -114,6 +114,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
     this.#raft.mismatches.inc();
   }
 
+  swept(table: string, count: number): void {
+    this.#raft.swept.inc({ table }, count);
+  }
+
   storageLevel(level: StorageLevel): void {
     for (const name of STORAGE_LEVELS) this.#raft.storage.set({ level: name }, name === level ? 1 : 0);
   }
@@ -253,6 +257,7 @@ interface RaftMetrics {
   index: Gauge<'position'>;
   commit: Histogram;
   mismatches: Counter;
+  swept: Counter<'table'>;
   storage: Gauge<'level'>;
 }
 
@@ -286,6 +291,12 @@ function raftMetrics(registry: Registry): RaftMetrics {
     mismatches: new Counter({
       name: 'distric_state_hash_mismatches_total',
       help: 'Checks in which this state differed from that of the others: any is a defect.',
+      registers,
+    }),
+    swept: new Counter({
+      name: 'distric_retention_deleted_total',
+      help: 'Messages and ended instances deleted by retention.',
+      labelNames: ['table'],
       registers,
     }),
     storage: new Gauge({
