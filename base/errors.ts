@@ -28,6 +28,7 @@ export const ERRORS = {
   QUEUE_FULL: { status: 503, retryable: true },
   STORAGE_FULL: { status: 503, retryable: true },
   DEDUP_FULL: { status: 503, retryable: true },
+  STATE_DIVERGED: { status: 503, retryable: true },
   CATALOG_STALE: { status: 503, retryable: true },
   SHUTTING_DOWN: { status: 503, retryable: true },
   OUTCOME_UNKNOWN: { status: 504, retryable: true },

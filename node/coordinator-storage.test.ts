@@ -159,26 +159,55 @@ describe('a log over its size', () => {
 });
 
 describe('a replica that has diverged', () => {
-  it('is noticed by the leader', () => {
+  /** From now on these followers tell other hashes than their own. */
+  function diverge(hashes: Readonly<Record<string, number>>): void {
+    group.bufferFull = (from, _to, message) => {
+      const hash = hashes[from];
+      if (message.kind === 'APPEND_ENTRIES_RESPONSE' && hash !== undefined) message.body.stateHash = hash;
+      return false;
+    };
+  }
+
+  it('is noticed by the leader, and holds up nothing', () => {
+    const leader = group.leader();
+    const [follower, other] = group.followers();
+    diverge({ [follower!]: 12_345 });
+    fillLog(HASH_INTERVAL);
+    expect(group.at(leader).metrics.of('hash mismatch')).toBeGreaterThan(0);
+    expect(group.at(other!).core.raft.log.lastIndex).toBeGreaterThan(HASH_INTERVAL);
+    expect(send(leader, [{}])).toHaveLength(1);
+  });
+
+  it('stops once it hears what the majority has', () => {
     fillLog(HASH_INTERVAL);
     const leader = group.leader();
     const [follower] = group.followers();
-    expect(group.at(leader).metrics.of('hash mismatch')).toBe(0);
-    const { term } = group.at(leader).core.raft;
-    const answer = {
-      term,
-      success: true,
-      matchIndex: 1,
-      lastLogIndex: 1,
-      hintIndex: 0,
-      hintTerm: 0,
-      readRound: 0,
-      wallMs: 1,
-    };
-    const body = { ...answer, hashIndex: HASH_INTERVAL, stateHash: 12_345 };
-    group.send(follower!, leader, { kind: 'APPEND_ENTRIES_RESPONSE', body });
-    group.run(10);
-    expect(group.at(leader).metrics.of('hash mismatch')).toBe(1);
+    const heartbeats = group.sent.flatMap(({ to, message }) =>
+      to === follower && message.kind === 'APPEND_ENTRIES' && message.body.entries.length === 0 ? [message.body] : [],
+    );
+    const last = heartbeats.at(-1)!;
+    expect(last.hashIndex).toBeGreaterThanOrEqual(HASH_INTERVAL);
+    group.send(leader, follower!, { kind: 'APPEND_ENTRIES', body: { ...last, stateHash: 12_345 } });
+    expect(() => group.run(10)).toThrow(`the state of "${follower!}" has diverged`);
+  });
+
+  it('stops when it is the leader', () => {
+    const leader = group.leader();
+    const [one, other] = group.followers();
+    diverge({ [one!]: 12_345, [other!]: 12_345 });
+    expect(() => fillLog(HASH_INTERVAL)).toThrow(`the state of "${leader}" has diverged`);
+  });
+
+  it('among others that have too is not known: no writes are taken', () => {
+    const leader = group.leader();
+    const [one, other] = group.followers();
+    diverge({ [one!]: 12_345, [other!]: 12_346 });
+    fillLog(HASH_INTERVAL);
+    const before = group.at(leader).core.state.appliedIndex;
+    const answer = group.submit(leader, [{}]);
+    group.run(10_000);
+    expect(answer.outcomes?.[0]).toMatchObject({ error: { code: 'STATE_DIVERGED' } });
+    expect(group.at(leader).core.state.appliedIndex).toBe(before);
   });
 });
 

@@ -119,7 +119,7 @@ export class Coordinator {
   #stateCommitDueMs = 0;
   #durableAppliedIndex: number;
   #committingIndex = 0;
-  readonly #hashes = new StateHashes();
+  readonly #hashes: StateHashes;
   #halted = false;
 
   constructor(config: CoordinatorConfig, parts: CoordinatorParts, now: Now) {
@@ -128,6 +128,7 @@ export class Coordinator {
     this.#ports = parts.ports;
     this.#metrics = parts.metrics;
     this.#now = now;
+    this.#hashes = new StateHashes(config.raft.nodeId);
     this.state = new StateMachine(parts.host, parts.store);
     this.#durableAppliedIndex = this.state.appliedIndex;
     const bornWith = membershipOf(config.voters);
@@ -245,7 +246,7 @@ export class Coordinator {
     this.#watchLeadership();
     this.#applyCommitted();
     this.#reads.serve(this.raft, now.monotonicMs);
-    if (this.#isServing()) this.#lead();
+    if (this.#isServing() && !this.#hashes.disputed) this.#lead();
     this.#flush();
     this.#commitState();
     return this.#mayApply();
@@ -254,6 +255,10 @@ export class Coordinator {
   // ---- inputs --------------------------------------------------------------------------------------------------------
 
   #onMessage(from: string, message: Message): void {
+    if (message.kind === 'APPEND_ENTRIES') {
+      const { hashIndex = 0, stateHash = 0 } = message.body;
+      this.#hashes.check({ hashIndex, stateHash });
+    }
     switch (message.kind) {
       case 'REQUEST_VOTE':
       case 'REQUEST_VOTE_RESPONSE':
@@ -365,6 +370,8 @@ export class Coordinator {
   #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
     if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
     if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
+    if (this.#hashes.disputed)
+      return refusal('STATE_DIVERGED', 'the replicas differ, and no majority has the same state');
     if (this.#proposals.unappliedBytes >= (this.#config.unappliedBytesMax ?? UNAPPLIED_BYTES_MAX)) {
       return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
     }
@@ -454,6 +461,7 @@ export class Coordinator {
         this.#bootstrapping = false;
         this.#desk.beginTerm(this.#now.monotonicMs);
         this.#storage.begin();
+        this.#hashes.begin();
         this.#sweeper.beginTerm();
         this.#ports.log.info({ component: 'raft', term }, 'leader elected: this node');
       }
@@ -559,6 +567,10 @@ export class Coordinator {
     if (write !== undefined) this.#ports.persist(write);
     for (const { to, message } of messages) {
       if (message.kind === 'APPEND_ENTRIES_RESPONSE') this.#stamp(message.body);
+      // Heartbeats alone: appends follow each other much faster than hashes.
+      else if (message.kind === 'APPEND_ENTRIES' && message.body.entries.length === 0) {
+        Object.assign(message.body, this.#hashes.agreed);
+      }
       this.#ports.send(to, message);
     }
     for (const { ticket, index } of reads) this.#reads.roundDone(ticket, index);
@@ -572,11 +584,10 @@ export class Coordinator {
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
-    const own = this.#hashes.differing(body.hashIndex, body.stateHash);
-    if (own === undefined) return;
+    if (this.raft.role !== 'leader' || !this.#hashes.heard(from, body, this.raft.membership)) return;
     this.#metrics.stateHashMismatch();
     this.#ports.log.error(
-      { component: 'state', peer: from, index: body.hashIndex, own, theirs: body.stateHash },
+      { component: 'state', peer: from, index: body.hashIndex, theirs: body.stateHash },
       'state hashes differ at the same index: a replica has diverged',
     );
   }

@@ -60,6 +60,9 @@ export const AppendEntries = struct('AppendEntries', {
   readRound: u64(7),
   /** No member that is there needs an entry below this index: the receiver may cut its prefix up to here. */
   cutBefore: u64(8),
+  /** In heartbeats: the latest state hash that a majority has. A receiver with another one there has diverged and stops. */
+  hashIndex: optional(u64(9)),
+  stateHash: optional(u32(10)),
 });
 export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   term: u64(1),
@@ -73,7 +76,7 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   readRound: u64(7),
   /** The follower's wall clock, ms since the epoch: cluster time is slewed towards the voters' median. */
   wallMs: u64(8),
-  /** State hash at `hashIndex` (0: none): the leader compares it with its own. */
+  /** State hash at `hashIndex` (0: none): the leader holds them against each other. */
   hashIndex: u64(9),
   stateHash: u32(10),
   /** How full the fullest of the follower's log, state and file system is, in thousandths, and which of them. */
