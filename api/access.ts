@@ -23,7 +23,7 @@ const ROLES_WITH: Readonly<Record<Permission, readonly AccessRole[]>> = {
   read: ['read-only', 'operator', 'admin'],
   /** Change rules and workflows, cancel instances. */
   operate: ['operator', 'admin'],
-  /** Keys and the audit log. */
+  /** Keys, the audit log, backups. */
   administer: ['admin'],
 };
 
@@ -49,6 +49,7 @@ const ROUTE_PERMISSIONS: Readonly<Record<string, Permission>> = {
   'PUT /rules/:id': 'operate',
   'DELETE /rules/:id': 'operate',
   'GET /cluster/status': 'read',
+  'GET /cluster/backup': 'administer',
   'GET /keys': 'administer',
   'POST /keys': 'administer',
   'GET /keys/:id': 'administer',

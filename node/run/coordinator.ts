@@ -24,6 +24,7 @@ import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
 import { UNAPPLIED_BYTES_MAX } from '../proposals.ts';
 import type { Kept } from '../sweeper.ts';
 import { loadAdminKey } from './admin-key.ts';
+import { BackupDesk } from './backup-desk.ts';
 import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
 import { MemberLinks } from './member-links.ts';
@@ -216,6 +217,14 @@ export class CoordinatorProcess {
     });
   }
 
+      backup: new BackupDesk({
+        gateway: this.#gateway(),
+        disk: this.#stateDisk,
+        dir: join(config.dataDir, 'snapshots'),
+        clusterName: config.clusterName,
+        bornWith: config.coordinators.map(({ id }) => id),
+        log: loopLog(parts.logging),
+      }),
   async #listen(): Promise<CoordinatorAddresses> {
     const peer = await this.#net.listen();
     const http = await this.#api.listen();

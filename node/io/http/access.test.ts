@@ -1,9 +1,11 @@
+import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ACCESS_ROLES, type AccessRole, GUARDED_ROUTES, keyText, mayDo, permissionOf } from '../../../api/access.ts';
 import { sourceOf } from '../../../base/address.ts';
 import { KeyRing } from '../../key-ring.ts';
 import { type AccessOptions, digest } from './access.ts';
 import { ApiServer } from './api-server.ts';
+import type { BackupGate } from './backup.ts';
 import { RecordingGateway } from './recording-gateway.ts';
 import { CountedAccess, guardWith, keyRecord } from './test-access.ts';
 
@@ -38,11 +40,16 @@ async function start(options: Partial<AccessOptions> = {}) {
   gateway.commandOutcome = { result: { id: 'x' } };
   const metrics = new CountedAccess();
   const access = guardWith(ring(), { metrics, failuresPerSecond: 1e6, failuresBurst: 1e6, ...options });
-  const server = new ApiServer({ gateway, access, host: '127.0.0.1', port: 0, log: { error: () => undefined } });
+  const log = { error: () => undefined };
+  const server = new ApiServer({ gateway, access, host: '127.0.0.1', port: 0, log, backup: BACKUP });
   servers.push(server);
   const { port } = await server.listen();
   return { server, gateway, metrics, base: `http://127.0.0.1:${port}` };
 }
+
+const BACKUP: BackupGate = {
+  take: () => Promise.resolve({ name: 'x', stream: Readable.from([Buffer.from('{}')]), drop: () => undefined }),
+};
 
 interface Call {
   method?: string;
@@ -169,7 +176,7 @@ describe('the auth matrix', () => {
     ]);
     expect(table['read-only']?.every((route) => route.startsWith('GET '))).toBe(true);
     for (const route of GUARDED_ROUTES) {
-      const ofAdmins = /\/(keys|audit)/.test(route);
+      const ofAdmins = /\/(keys|audit|cluster\/backup)/.test(route);
       expect([route, table['operator']?.includes(route)]).toEqual([route, !ofAdmins]);
       expect([route, table['read-only']?.includes(route)]).toEqual([route, route.startsWith('GET ') && !ofAdmins]);
       expect(table['admin']).toContain(route);

@@ -9,6 +9,7 @@ import { isOpenRoute, permissionOf } from '../../../api/access.ts';
 import type { Gateway } from '../../requests.ts';
 import type { AccessGuard } from './access.ts';
 import { registerAudit } from './audit.ts';
+import { type BackupGate, registerBackup } from './backup.ts';
 import { BodyReader } from './body.ts';
 import { registerCluster } from './cluster.ts';
 import { respondProblem, type ApiContext } from './exchange.ts';
@@ -46,6 +47,8 @@ export interface ApiServerOptions {
   /** HTTPS; plain HTTP without it. */
   https?: HttpsOptions;
   /** Lets nodes join; without it there is no such path. */
+  /** Without it the path answers 404. */
+  backup?: BackupGate;
   join?: JoinGate;
   /** Told of a broken assertion below a request. By default it is thrown anew outside fastify, which ends the process. */
   onBug?: (error: AssertionError) => void;
@@ -201,6 +204,7 @@ export class ApiServer {
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
     registerKeys(app, this.#context);
+    registerBackup(app, this.#context, this.#options.backup);
     registerAudit(app, this.#context);
     if (this.#options.join !== undefined) registerJoin(app, this.#context, this.#options.join);
     this.#routes = [...methodsByPath].flatMap(([url, methods]) => [...methods].map((method) => ({ method, url })));

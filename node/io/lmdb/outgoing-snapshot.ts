@@ -46,6 +46,10 @@ export class OutgoingSnapshot {
     return this.#isDropped() ? undefined : stateHead(nodeHost, headRows);
   }
 
+  get sizeBytes(): number {
+    return this.#file?.sizeBytes ?? 0;
+  }
+
   /** Undefined for one that was dropped, before or meanwhile. */
   async read(offset: number, bytesMax: number): Promise<{ bytes: Uint8Array; done: boolean } | undefined> {
     const file = this.#file;

@@ -1,0 +1,70 @@
+/** `/cluster/backup`: the whole state as of one commit, as a stream (node/data/backup-format.ts). */
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import type { Actor } from '../../../api/access.ts';
+import { API_BASE } from '../../../api/rest.ts';
+import { DistricError } from '../../../base/errors.ts';
+import type { Gateway } from '../../requests.ts';
+import type { ApiContext } from './exchange.ts';
+import { queryOf } from './query.ts';
+
+/** Who takes them. */
+export interface BackupGate {
+  /** As of a read index: everything that was acknowledged before the call is in it. Rejects with a DistricError. */
+  take(): Promise<Backup>;
+}
+
+export interface Backup {
+  /** For a file. */
+  name: string;
+  stream: AsyncIterable<Uint8Array>;
+  /** Called once the stream is read or given up. */
+  drop: () => void;
+}
+
+/** A receiver that takes nothing for so long has gone, or might as well have: the copy of the state takes up room. */
+const STALL_MS = 60_000;
+
+export function registerBackup(app: FastifyInstance, context: ApiContext, gate: BackupGate | undefined): void {
+  /** Each copies the whole state. */
+  let underWay = false;
+  // Asking for its headers alone would copy the state, too.
+  app.get(`${API_BASE}/cluster/backup`, { exposeHeadRoute: false }, async (request, reply) => {
+    queryOf(request, []);
+    if (gate === undefined) throw new DistricError('NOT_FOUND', 'this server gives no backups');
+    if (underWay) {
+      throw new DistricError(
+        'QUEUE_FULL',
+        'this coordinator gives a backup already: wait for its end, or ask another one',
+      );
+    }
+    underWay = true;
+    try {
+      await noted(context.gateway, request.actor);
+      const { name, stream, drop } = await gate.take();
+      const body = Readable.from(stream, { objectMode: false });
+      body.once('close', () => {
+        underWay = false;
+        drop();
+      });
+      reply.raw.setTimeout(STALL_MS, () => reply.raw.destroy());
+      return await reply
+        .header('content-type', 'application/octet-stream')
+        .header('content-disposition', `attachment; filename="${name}"`)
+        .send(body);
+    } catch (error) {
+      underWay = false;
+      throw error;
+    }
+  });
+}
+
+/** On record before a byte leaves. */
+function noted(gateway: Gateway, actor: Actor): Promise<void> {
+  return new Promise((resolve, reject) => {
+    gateway.command({ kind: 'noteBackup' }, actor, (outcome) => {
+      if ('error' in outcome) reject(outcome.error);
+      else resolve();
+    });
+  });
+}
