@@ -42,7 +42,7 @@ export class Client {
     done: (value: T | undefined) => void,
     late: (value: T) => void,
   ): void {
-    const { process } = node;
+    const { process, clock } = node;
     const { incarnation } = process;
     let settled = false;
     let answered = false;
@@ -57,8 +57,10 @@ export class Client {
     this.open++;
     node.onGone.add(gone);
     const { pauses, paused } = process;
+    const { freezes, frozen } = clock;
     this.#world.queue.after(PATIENCE_US, () => {
-      const isSound = !paused && process.alive && process.incarnation === incarnation && process.pauses === pauses;
+      const isSteady = !paused && process.pauses === pauses && !frozen && clock.freezes === freezes;
+      const isSound = isSteady && process.alive && process.incarnation === incarnation;
       demand(
         settled || !isSound,
         'answeredOnce',

@@ -1,34 +1,31 @@
 /** What a seed is made of: sizes, timings, and which faults exist at all in it (swarm testing, Groce et al. 2012). */
 import { Random } from '../../base/random.ts';
 import type { NetworkPlan } from './sim-network.ts';
+import { PARTITIONS } from './partitions.ts';
 import type { DiskPlan } from './sim-disk.ts';
 
 export const FAULTS = [
-  ...([
-    'crash',
-    'crash in a write',
-    'crash after a vote',
-    'power loss',
-    'pause',
-    'isolate',
-    'isolate leader',
-    'split',
-    'one way',
-  ] as const),
-  ...(['bridge', 'reset', 'log stall', 'state stall', 'clock jump', 'slow network'] as const),
+  ...(['crash', 'crash in a write', 'crash after a vote', 'power loss', 'crash, then power loss'] as const),
+  ...(['rolling restart', 'pause', 'slow loop', 'clock jump', 'clock freeze'] as const),
+  ...(['log stall', 'state stall', 'disk error', 'bit flip'] as const),
+  ...PARTITIONS,
+  ...(['reset', 'replay', 'slow network'] as const),
   ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** Virtual time with faults on. */
-export const FAULTY_US = 120_000_000;
+const FAULTY_US = 120_000_000;
 
 export interface Plan {
+  faultyUs: number;
   coordinators: number;
   workers: number;
   timing: { electionMsMin: number; electionMsMax: number; heartbeatMs: number };
   faults: readonly Fault[];
   faultGapUs: number;
+  /** Of a scenario: only these of the faults there would be happen, counted from 0. */
+  onlyFaults?: readonly number[];
   network: NetworkPlan;
   logDisk: DiskPlan;
   stateDisk: DiskPlan;
@@ -67,6 +64,7 @@ export function makePlan(seed: number): Plan {
   const workerCapacity = random.pick([1, 2, 8]);
   const flushUsMax = random.pick([500, 3_000, 20_000]);
   return {
+    faultyUs: FAULTY_US,
     coordinators,
     workers: random.integer(1, 3),
     timing: isFast ? random.pick(FAST_TIMINGS) : DEFAULT_TIMING,

@@ -1,4 +1,6 @@
 /** A coordinator process: the shipping loop and ingress over simulated clock, disk and network. */
+import { ANONYMOUS } from '../../api/access.ts';
+import { encodeCommand } from '../command-codec.ts';
 import { Random } from '../../base/random.ts';
 import type { SequencedWrite } from '../core/raft/outbox.ts';
 import type { Writes } from '../core/state/store.ts';
@@ -7,7 +9,7 @@ import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { Coordinator } from '../node.ts';
 import type { Input, PeerRole, Reply, SnapshotInput, SnapshotPort } from '../ports.ts';
-import type { Gateway } from '../requests.ts';
+import type { Command, Gateway } from '../requests.ts';
 import type { Observer } from './observer.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimLogDisk, SimStateDisk } from './sim-disk.ts';
@@ -22,7 +24,12 @@ const WORKER_LOSS_MS = 2_000;
 const TURN_DELAY_US_MAX = 300;
 const VOTE_CRASH_US_MAX = 5_000;
 const SLOW_TURN_US_MAX = 40_000;
+/** What the product says of an entry whose checksum is wrong. */
+const DAMAGE = 'on disk is intact';
 const SNAPSHOT_PIECE_BYTES = 16 * 1024;
+
+/** Of an operator's orders: no request of an ingress. */
+const ORDER_ID = Number.MAX_SAFE_INTEGER;
 
 interface Running {
   coordinator: Coordinator;
@@ -50,6 +57,8 @@ export class SimCoordinator implements Endpoint {
   crashInWrite: (() => void) | undefined;
   /** Set: called just after it has given its next vote. */
   crashAfterVote: (() => void) | undefined;
+  /** Set: turns of the loop come up to this late. */
+  slowTurnUsMax = 0;
 
   constructor(world: World, id: string, voters: readonly string[], clock: SimClock, observers: readonly Observer[]) {
     const { seed, queue, plan, counters } = world;
@@ -73,10 +82,19 @@ export class SimCoordinator implements Endpoint {
   }
 
   boot(): void {
-    const { seed, counters, trace, network } = this.#world;
+    const { trace } = this.#world;
     this.process.start();
     const { incarnation } = this.process;
     trace.note(this.id, `start ${incarnation}`);
+    // The boot record is written and flushed, and everything before it.
+    this.logDisk.sync();
+    this.stateDisk.open();
+    if (this.#stopsAtDamage(() => this.#start())) this.#tick();
+  }
+
+  #start(): void {
+    const { seed, counters, network } = this.#world;
+    const { incarnation } = this.process;
     const metrics = coordinatorMetrics(counters);
     const inbox: Input[] = [];
     const replies: Reply[] = [];
@@ -105,22 +123,57 @@ export class SimCoordinator implements Endpoint {
     this.#watchApply(coordinator);
     for (const observer of this.#observers) observer.onBoot?.(this);
     network.started(this.id);
-    this.#tick();
   }
 
   crash(): void {
     if (!this.process.alive) return;
-    this.#world.trace.note(this.id, 'crash');
+    this.#end('crash');
+    this.logDisk.crash();
+    this.stateDisk.crash();
+  }
+
+  losePower(): void {
+    this.#end('power loss');
+    this.logDisk.losePower();
+    this.stateDisk.losePower();
+  }
+
+  /** Whatever is being done to this process ends. */
+  heal(): void {
+    this.logDisk.flusher.heal();
+    this.stateDisk.flusher.heal();
+    this.logDisk.repair();
+    this.clock.heal();
+    this.crashInWrite = undefined;
+    this.crashAfterVote = undefined;
+    this.slowTurnUsMax = 0;
+    this.process.resume();
+  }
+
+  #end(why: string): void {
+    if (!this.process.alive) return;
+    this.#world.trace.note(this.id, why);
     this.process.stop();
     this.#running = undefined;
     this.crashInWrite = undefined;
     this.crashAfterVote = undefined;
-    this.logDisk.crash();
-    this.stateDisk.crash();
     this.#world.network.stopped(this.id);
     const gone = [...this.onGone];
     this.onGone.clear();
     for (const notify of gone) notify();
+  }
+
+  /** A node that finds its disk damaged stops, with an error that says so: false. */
+  #stopsAtDamage(run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes(DAMAGE) || !this.logDisk.damaged) throw error;
+      this.#world.counters.add('damaged entry found');
+      this.crash();
+      return false;
+    }
   }
 
   /** A front end of this process calls its gateway; false when the process is not there. */
@@ -135,7 +188,9 @@ export class SimCoordinator implements Endpoint {
   }
 
   /** An operator's order, if the process is there. */
-  administer(input: Extract<Input, { kind: 'changeMembers' | 'transferLeadership' }>): void {
+  administer(command: Extract<Command, { kind: 'changeMembers' | 'transferLeadership' }>): void {
+    const { kind: commandKind, bytes } = encodeCommand(nodeHost, command, ANONYMOUS);
+    const input: Input = { kind: 'propose', requestId: ORDER_ID, commandKind, command: bytes };
     this.process.deliver(() => this.#take(input));
   }
 
@@ -284,9 +339,11 @@ export class SimCoordinator implements Endpoint {
     if (running === undefined || running.turnScheduled) return;
     running.turnScheduled = true;
     const slow = this.#random.chance(0.001) ? SLOW_TURN_US_MAX : TURN_DELAY_US_MAX;
-    this.process.deliverAfter(this.#random.integer(0, slow), () => {
+    this.process.deliverAfter(this.#random.integer(0, Math.max(slow, this.slowTurnUsMax)), () => {
       running.turnScheduled = false;
-      if (this.#turn(running)) this.#scheduleTurn();
+      this.#stopsAtDamage(() => {
+        if (this.#turn(running)) this.#scheduleTurn();
+      });
     });
   }
 

@@ -20,6 +20,10 @@ const IDLE_US = 6_000_000;
 /** A doubled frame comes again within one of these: in between others, after a restart, in another age. */
 const STRAY_US_MAX = [5_000, 100_000, 100_000, 500_000, 500_000, 20_000_000];
 
+/** Frames that are kept for a replay: one in so many, and so many of them. */
+const KEPT_EVERY = 5;
+const KEPT_MAX = 2_000;
+
 export interface NetworkPlan {
   delayUsMin: number;
   delayUsMax: number;
@@ -79,6 +83,9 @@ export class SimNetwork {
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #links = new Map<string, Link>();
   #epoch = 0;
+  /** Frames of the Raft core that a fault may bring back. */
+  readonly #kept: { own: End; other: End; frame: Frame }[] = [];
+  #frames = 0;
   plan: NetworkPlan;
 
   constructor(queue: EventQueue, random: Random, trace: Trace, counters: Counters, plan: NetworkPlan) {
@@ -190,7 +197,10 @@ export class SimNetwork {
     if (own.view === 0) return false;
     const frame = encodeMessage(nodeHost, message);
     this.#counters.add('frames');
-    if (RAFT_KINDS.has(message.kind) && this.#disturbed(own, other, frame)) return true;
+    if (RAFT_KINDS.has(message.kind)) {
+      this.#keep(own, other, frame);
+      if (this.#disturbed(own, other, frame, message.kind)) return true;
+    }
     const lane = laneOf(message);
     const epoch = own.view;
     const pass = (): void => {
@@ -209,11 +219,27 @@ export class SimNetwork {
     return true;
   }
 
+  /** A sample of all there were, the newest ones more likely. */
+  #keep(own: End, other: End, frame: Frame): void {
+    this.#frames++;
+    if (this.#frames % KEPT_EVERY === 0) this.#kept[(this.#frames / KEPT_EVERY - 1) % KEPT_MAX] = { own, other, frame };
+  }
+
+  /** Frames of some time ago come once more, all at once. */
+  replay(count: number, random: Random): void {
+    if (this.#kept.length === 0) return;
+    for (let i = 0; i < count; i++) {
+      const { own, other, frame } = random.pick(this.#kept);
+      if (!own.blocked) other.endpoint.process.deliver(() => this.#arrive(own, other, frame));
+    }
+  }
+
   /** Loses, doubles or delays a frame of the Raft core; true when the frame is dealt with. */
-  #disturbed(own: End, other: End, frame: Frame): boolean {
+  #disturbed(own: End, other: End, frame: Frame, kind: Message['kind']): boolean {
     const { loss, duplicate, reorder } = this.plan;
     if (loss > 0 && this.#random.chance(loss)) {
       this.#counters.add('fault: frame lost');
+      if (kind === 'TIMEOUT_NOW') this.#counters.add('TIMEOUT_NOW lost');
       return true;
     }
     if (duplicate > 0 && this.#random.chance(duplicate)) {
