@@ -29,6 +29,7 @@ import { ClientPort } from './client-port.ts';
 import { loopLog } from './logs.ts';
 import { MemberLinks } from './member-links.ts';
 import type { NodeTls } from './node-tls.ts';
+import { ProfileWatch } from './profile-watch.ts';
 import { readClocks, Turns } from './turns.ts';
 
 /** Election and heartbeat timing; `fast` is the seed's. An election time-out is ten times a sound event-loop delay. */
@@ -75,6 +76,7 @@ export class CoordinatorProcess {
   /** Between the ingress and the core there are only messages: these two queues, emptied every turn. */
   #inbox: Input[] = [];
   #replies: Reply[] = [];
+  readonly #profileWatch: ProfileWatch;
   #touchTimer: NodeJS.Timeout | undefined;
   #everReady = false;
   #stateCommitted: (() => void) | undefined;
@@ -114,6 +116,9 @@ export class CoordinatorProcess {
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
+    const { profile } = config.raft;
+    const { eventLoopDelay } = parts.nodeMetrics;
+    this.#profileWatch = new ProfileWatch(profile, RAFT_PROFILES[profile].electionMsMin, eventLoopDelay, log);
     const random = new Random(randomInt(2 ** 47));
     this.#coordinator = new Coordinator(
       coordinatorConfig(config, logStore.boot.dataUuid),
@@ -365,6 +370,7 @@ export class CoordinatorProcess {
     await this.#handOver();
     await drained;
     clearInterval(this.#touchTimer);
+    this.#profileWatch.close();
     this.#ingress.close();
     await this.#commitState();
     this.#turns.stop();
