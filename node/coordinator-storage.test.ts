@@ -60,6 +60,14 @@ describe('a restart', () => {
     expect(state.instances.active.size).toBe(3);
   });
 
+  it('tells its metrics the term that it had', () => {
+    const [follower] = group.followers();
+    const { term } = group.at(follower!).core.raft;
+    group.crash(follower!);
+    group.turn();
+    expect(group.at(follower!).metrics.of(`follower in term ${term}`)).toBe(1);
+  });
+
   it('goes on from what was committed of the state, and from the log after that', () => {
     const leader = group.leader();
     group.run(2 * STATE_COMMIT_MS);

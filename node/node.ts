@@ -110,7 +110,8 @@ export class Coordinator {
   readonly #peersUp = new Set<string>();
   #now: Now;
   #role: RaftRole = 'follower';
-  #term = 0;
+  /** None yet, so that the first turn tells the metrics what it finds. */
+  #term = -1;
   #leaderId: string | undefined;
   #advancing = false;
   #bootstrapping = false;
@@ -152,7 +153,6 @@ export class Coordinator {
     this.#sweeper = new Sweeper(config.retention ?? KEEP_ALL, (sweep, applied) => {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
-    this.#term = this.raft.term;
     this.#views = new Views(parts.host, this.state);
     this.#reads = new Reads(parts.ports, this.state, (query) =>
       query.kind === 'clusterStatus' ? clusterStatus(this.#statusSource()) : this.#views.answer(query),

@@ -50,7 +50,7 @@ export class CountingMetrics {
     instanceStarted: () => this.add('started'),
     instanceEnded: (_workflow, status) => this.add(`instance ${status}`),
     instancesActive: ignore,
-    raftState: ignore,
+    raftState: (role, term) => this.add(`${role} in term ${String(term)}`),
     leaderChanged: () => this.add('leader changes'),
     raftProgress: ignore,
     commitLatency: () => this.add('committed'),
