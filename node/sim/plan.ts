@@ -57,7 +57,7 @@ const FAST_TIMINGS = [
 
 export function makePlan(seed: number): Plan {
   const random = Random.stream(seed, 'plan');
-  const coordinators = random.pick([1, 3, 3, 3, 3, 5, 5]);
+  const coordinators = random.pick([1, 3, 3, 3, 3, 5, 5, 7]);
   const isFast = random.chance(0.3);
   const rare = (): number => (random.chance(0.5) ? 0 : random.pick([0.002, 0.02, 0.1]));
   const isWide = !isFast && random.chance(0.2);
