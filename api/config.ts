@@ -265,7 +265,18 @@ function checkCoordinators(config: NodeConfig, refuse: (field: string, reason: s
   } else if (role === 'worker' && coordinators.some(({ id }) => id === nodeId)) {
     refuse('nodeId', `a coordinator has the id ${quote(nodeId)}: give the worker its own`);
   }
-  if (role !== 'coordinator') return;
+  if (role !== 'coordinator') {
+    if (config.join.length > 0) refuse('join', 'is for coordinators: a worker finds them by `coordinators`');
+    return;
+  }
+  if (config.join.length > 0) {
+    if (coordinators.length > 0)
+      refuse('join', 'a coordinator that joins is told of the others: leave out `coordinators`');
+    config.join.forEach((seed, index) => {
+      if (!hasPort(seed)) refuse(`join[${String(index)}]`, `needs a port from 1 to 65535, not ${quote(seed)}`);
+    });
+    return;
+  }
   if (!COORDINATOR_COUNTS.includes(coordinators.length)) {
     refuse('coordinators', `must name 1, 3, 5 or 7 coordinators, not ${String(coordinators.length)}`);
   }

@@ -150,6 +150,8 @@ export const InstanceListSchema = Type.Object({
 });
 export type InstanceList = Static<typeof InstanceListSchema>;
 
+const MemberRoleSchema = Type.Union([Type.Literal('voter'), Type.Literal('learner'), Type.Literal('leaving')]);
+
 export const ClusterStatusSchema = Type.Object({
   cluster: text,
   cluster_id: text,
@@ -171,6 +173,7 @@ export const ClusterStatusSchema = Type.Object({
       ]),
       address: text,
       http_address: optional(text),
+      role: optional(MemberRoleSchema),
       match_index: optional(count),
       lag: optional(count),
       /** The fullest of its log, its state and its file system, and the share of that in use. */
@@ -204,6 +207,28 @@ export const ClusterStatusSchema = Type.Object({
   }),
 });
 export type ClusterStatus = Static<typeof ClusterStatusSchema>;
+
+/** `leaving`: a voter that a change under way leaves out. */
+export const MemberListSchema = Type.Object({
+  members: Type.Array(
+    Type.Object({
+      id: text,
+      role: MemberRoleSchema,
+      address: optional(text),
+      http_address: optional(text),
+      /** Which disk it has: absent until the leader has heard of it. */
+      data_uuid: optional(text),
+      /** It comes back as a learner with another disk, once the change under way is done. */
+      returning: optional(Type.Boolean()),
+      /** As the leader knows it: up to where its log equals the leader's, and how many entries it lacks. */
+      match_index: optional(count),
+      lag: optional(count),
+    }),
+  ),
+  /** A change of the voters is under way. */
+  changing: Type.Boolean(),
+});
+export type MemberList = Static<typeof MemberListSchema>;
 
 const timeOrNull = Type.Union([time, Type.Null()]);
 

@@ -69,6 +69,7 @@ export class RestClient {
   readonly #timeoutMs: number;
   readonly #apiKey: string | undefined;
   readonly #exchange: Exchange;
+  readonly #tls: ClientTls | undefined;
   #preferred = 0;
 
   /** `servers` are base URLs, tried in order, beginning with the one that answered last; all of them get the key. */
@@ -77,6 +78,13 @@ export class RestClient {
     this.#timeoutMs = timeoutMs;
     this.#apiKey = apiKey;
     this.#exchange = new Exchange(tls);
+    this.#tls = tls;
+  }
+
+  /** As this one, of one coordinator of the same cluster, at `host:port`. */
+  at(address: string): RestClient {
+    const { protocol } = new URL(this.servers[0] ?? 'http://localhost');
+    return new RestClient([`${protocol}//${address}`], this.#timeoutMs, this.#apiKey, this.#tls);
   }
 
   get<T>(path: string, query: Readonly<Record<string, QueryValue>> = {}): Promise<T> {

@@ -6,6 +6,7 @@ import { addDown } from './commands/down.ts';
 import { addInstances } from './commands/instances.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogs } from './commands/logs.ts';
+import { addMembers } from './commands/members.ts';
 import { addMessages } from './commands/messages.ts';
 import { addNet } from './commands/net.ts';
 import { addPki } from './commands/pki.ts';
@@ -32,6 +33,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDefinitions,
   addInstances,
   addMessages,
+  addMembers,
   addKeys,
   addAudit,
   addLogs,

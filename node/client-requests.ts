@@ -29,6 +29,7 @@ const QUERIES: Readonly<Record<Query['kind'], { permission: Permission; fields: 
   keys: { permission: 'administer', fields: [] },
   key: { permission: 'administer', fields: ['id'] },
   audit: { permission: 'administer', fields: ['page', 'actor', 'action'] },
+  members: { permission: 'read', fields: [] },
   clusterStatus: { permission: 'read', fields: [] },
 };
 

@@ -24,6 +24,8 @@ const COMMANDS: { readonly [K in Command['kind']]: Extract<Command, { kind: K }>
   rotateKey: { kind: 'rotateKey', id: 'k', hash, overlapMs: 0 },
   revokeKey: { kind: 'revokeKey', id: 'k' },
   noteBackup: { kind: 'noteBackup' },
+  changeMembers: { kind: 'changeMembers', change: { kind: 'promote', ids: ['c2', 'c3'] } },
+  transferLeadership: { kind: 'transferLeadership', target: 'c2' },
 };
 
 describe('encodeCommand', () => {

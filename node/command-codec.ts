@@ -3,6 +3,7 @@ import type { Actor } from '../api/access.ts';
 import type { Host } from '../base/host.ts';
 import {
   CancelInstance,
+  ChangeMembers,
   COMMAND,
   CreateKey,
   DeleteDocument,
@@ -10,6 +11,7 @@ import {
   PutDocument,
   RevokeKey,
   RotateKey,
+  TransferLeadership,
 } from './core/state/commands.ts';
 import { encode } from './core/tlv/struct.ts';
 import type { Command } from './requests.ts';
@@ -41,6 +43,14 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
     case 'rotateKey': {
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };
+    }
+    case 'changeMembers': {
+      const body = { change: JSON.stringify(command.change), actor };
+      return { kind: COMMAND.changeMembers, bytes: encode(host, ChangeMembers, body) };
+    }
+    case 'transferLeadership': {
+      const body = { target: command.target, actor };
+      return { kind: COMMAND.transferLeadership, bytes: encode(host, TransferLeadership, body) };
     }
   }
 }

@@ -320,9 +320,6 @@ export class Ingress implements Gateway {
       case 'keys':
         // For the key ring: who is asking was found out before a request came here.
         break;
-      case 'administered':
-        // An operator's order does not come through here.
-        break;
     }
   }
 

@@ -9,30 +9,50 @@
  * 2. A leader proposes nothing before the empty entry of its term is applied: until then it may not know what is committed.
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
+import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
 import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
-import { type Membership, membershipOf, members } from './core/raft/membership.ts';
+import {
+  changed,
+  isDiskOf,
+  type MemberInfo,
+  memberInfo,
+  membershipOf,
+  members,
+  type Membership,
+  type MembershipOrder,
+} from './core/raft/membership.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
-import { AdvanceTime, Bootstrap, COMMAND, Sweep } from './core/state/commands.ts';
+import {
+  AdvanceTime,
+  Bootstrap,
+  ChangeMembers,
+  COMMAND,
+  OpenCluster,
+  Sweep,
+  TransferLeadership,
+} from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
 import { Views } from './core/state/views.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
-import { decode, encode, type Struct } from './core/tlv/struct.ts';
+import { decode, encode, MalformedError, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
+import { MemberNews } from './member-news.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
+import { Standing } from './standing.ts';
 import { StateHashes } from './state-hashes.ts';
-import { clusterStatus, type StatusSource } from './status.ts';
+import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
 import { type Fullness, type StorageLimits, StorageWatch } from './storage-watch.ts';
 import { type RetentionLimits, Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -60,7 +80,9 @@ export interface CoordinatorConfig {
   clusterName: string;
   /** Proposed as the cluster's id if this node is the first leader ever. */
   newClusterId: string;
-  /** Addresses of all voters, for the status. */
+  /** Voters that must be in before a new cluster takes messages. Default 1. */
+  minVotersForWrites?: number;
+  /** Addresses of the voters that the cluster is born with. */
   coordinators: readonly { id: string; address: string; httpAddress?: string | undefined }[];
   /** Running instances; over it messages are refused with QUEUE_FULL. */
   activeInstancesMax: number;
@@ -101,6 +123,9 @@ export class Coordinator {
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly #administration: Administration;
+  readonly #standing: Standing;
+  readonly #news = new MemberNews();
+  readonly #addresses: ReadonlyMap<string, MemberInfo>;
   readonly #logBytes: () => number;
   readonly #storage: StorageWatch;
   readonly #sweeper: Sweeper;
@@ -139,13 +164,9 @@ export class Coordinator {
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
     this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
-    this.#administration = new Administration(
-      this.raft,
-      (reply) => parts.ports.reply(reply),
-      (membership, requestId) => {
-        this.#proposeMembership(membership, requestId);
-      },
-    );
+    this.#administration = new Administration(this.raft);
+    this.#standing = new Standing(this.raft, config.raft.nodeId, config.raft.dataUuid);
+    this.#addresses = new Map(config.coordinators.map(({ id, ...info }) => [id, info]));
     this.#logBytes = parts.logBytes ?? (() => 0);
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
@@ -154,9 +175,10 @@ export class Coordinator {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
     this.#views = new Views(parts.host, this.state);
-    this.#reads = new Reads(parts.ports, this.state, (query) =>
-      query.kind === 'clusterStatus' ? clusterStatus(this.#statusSource()) : this.#views.answer(query),
-    );
+    this.#reads = new Reads(parts.ports, this.state, (query) => {
+      if (query.kind === 'clusterStatus') return clusterStatus(this.#statusSource());
+      return query.kind === 'members' ? membersStatus(this.#statusSource()) : this.#views.answer(query);
+    });
     this.#desk = new TaskDesk(
       {
         host: parts.host,
@@ -178,9 +200,27 @@ export class Coordinator {
     return this.raft.leaderId;
   }
 
+  /** What this node is in the cluster: in words with the way out, unless it is a member. */
+  get standing(): Pick<Standing, 'place' | 'text'> {
+    return this.#standing;
+  }
+
   /** How full this node is, and what is taken in: by the fullest voter if this node leads. */
   get storage(): Pick<StorageWatch, 'own' | 'level' | 'reason'> {
     return this.#storage;
+  }
+
+  /** Of all members, as far as they are known. */
+  addresses(): { id: string; address: string }[] {
+    return members(this.raft.membership).flatMap((id) => {
+      const { address } = this.#infoOf(id);
+      return address === undefined ? [] : [{ id, address }];
+    });
+  }
+
+  /** By the log; before a new cluster has it there, by the configuration. */
+  #infoOf(id: string): MemberInfo {
+    return { ...this.#addresses.get(id), ...memberInfo(this.raft.membership, id) };
   }
 
   /** Ids of connected workers. */
@@ -197,11 +237,13 @@ export class Coordinator {
         this.#watchStorage();
         break;
       case 'message':
-        this.#onMessage(input.from, input.message);
+        this.#onMessage(input.from, input.message, input.dataUuid);
         break;
       case 'peerUp':
-        if (input.role === 'worker') this.#desk.workerUp(input.peer, this.raft.leaderId);
-        else {
+        if (input.role === 'worker') {
+          this.#desk.workerUp(input.peer, this.raft.leaderId);
+          this.#tellCoordinators([input.peer]);
+        } else {
           this.#peersUp.add(input.peer);
           this.raft.peerUp(input.peer);
         }
@@ -229,10 +271,6 @@ export class Coordinator {
         if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
         break;
       }
-      case 'changeMembers':
-      case 'transferLeadership':
-        this.#administration.order(input, this.#isServing());
-        break;
       case 'query':
         this.#reads.ask(input, now.monotonicMs);
         break;
@@ -244,6 +282,7 @@ export class Coordinator {
     if (this.#halted) return false;
     this.#now = now;
     this.#watchLeadership();
+    this.#watchStanding();
     this.#applyCommitted();
     this.#reads.serve(this.raft, now.monotonicMs);
     if (this.#isServing() && !this.#hashes.disputed) this.#lead();
@@ -254,26 +293,34 @@ export class Coordinator {
 
   // ---- inputs --------------------------------------------------------------------------------------------------------
 
-  #onMessage(from: string, message: Message): void {
+  #onMessage(from: string, message: Message, dataUuid: string | undefined): void {
     if (message.kind === 'APPEND_ENTRIES') {
       const { hashIndex = 0, stateHash = 0 } = message.body;
       this.#hashes.check({ hashIndex, stateHash });
     }
     switch (message.kind) {
       case 'REQUEST_VOTE':
-      case 'REQUEST_VOTE_RESPONSE':
       case 'PRE_VOTE':
+        this.#tellStranger(from, dataUuid);
+        this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
+        break;
+      case 'REQUEST_VOTE_RESPONSE':
       case 'PRE_VOTE_RESPONSE':
       case 'TIMEOUT_NOW':
       case 'APPEND_ENTRIES':
       case 'INSTALL_SNAPSHOT_RESPONSE':
-        this.raft.receive(from, message, this.#now.monotonicMs);
+        this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
         break;
       case 'INSTALL_SNAPSHOT':
         if (this.#ports.snapshots !== undefined) this.raft.receive(from, message, this.#now.monotonicMs);
         break;
       case 'APPEND_ENTRIES_RESPONSE':
-        this.raft.receive(from, message, this.#now.monotonicMs);
+        if (!isDiskOf(this.raft.membership, from, dataUuid)) {
+          this.#tellStranger(from, dataUuid);
+          break;
+        }
+        this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
+        this.#news.heard(from, dataUuid);
         this.#storage.heard(from, message.body.storageParts, message.body.storageWhat);
         this.#compareHash(from, message.body);
         break;
@@ -287,6 +334,9 @@ export class Coordinator {
           const { requestId } = message.body;
           this.#ports.reply({ kind: 'proposed', requestId, result: isKnown ? result : undefined });
         }
+        break;
+      case 'NOT_A_MEMBER':
+        this.#standing.told(message.body);
         break;
       case 'READ_INDEX':
         this.#reads.askedByPeer(from, message.body.requestId);
@@ -315,6 +365,7 @@ export class Coordinator {
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
+      this.#tellStranger(from, undefined);
       this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
       return;
     }
@@ -333,6 +384,11 @@ export class Coordinator {
       return;
     }
     const leader = this.raft.leaderId;
+    const { place, text } = this.#standing;
+    if (place === 'removed' || place === 'wrong disk') {
+      this.#ports.reply({ kind: 'proposed', requestId, result: refusal('NO_LEADER', text ?? '') });
+      return;
+    }
     if (leader === this.#config.raft.nodeId) {
       this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
       return;
@@ -363,7 +419,28 @@ export class Coordinator {
       this.#answer(origin, reason);
       return;
     }
-    this.#appendEntry(commandKind, command, origin);
+    if (commandKind === COMMAND.changeMembers || commandKind === COMMAND.transferLeadership) {
+      this.#carryOut(commandKind, command, origin);
+    } else this.#appendEntry(commandKind, command, origin);
+  }
+
+  /** An operator's order: refused here, or an entry of the log. */
+  #carryOut(commandKind: number, command: Uint8Array, origin: Origin): void {
+    try {
+      if (commandKind === COMMAND.changeMembers) {
+        const { change, actor } = decode(this.#host, ChangeMembers, command);
+        const { to, order } = this.#administration.membershipFor(change, actor);
+        this.#proposeMembership(to, order, origin);
+        return;
+      }
+      const fault = this.#administration.transferFault(decode(this.#host, TransferLeadership, command).target);
+      if (fault !== undefined) throw fault;
+      this.#appendEntry(commandKind, command, origin);
+    } catch (error) {
+      if (error instanceof DistricError) this.#answer(origin, refusal(error.code, error.message));
+      else if (error instanceof MalformedError) this.#answer(origin, refusal('INVALID_REQUEST', error.message));
+      else throw error;
+    }
   }
 
   /** Why the leader will not append this; nothing is kept then. */
@@ -376,6 +453,10 @@ export class Coordinator {
       return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
     }
     if (commandKind !== COMMAND.messages) return undefined;
+    const { minVotersForWrites } = this.state;
+    if (minVotersForWrites > 0) {
+      return refusal('BOOTSTRAPPING', `messages are taken once ${String(minVotersForWrites)} voters are in`);
+    }
     if (this.#storage.level !== 'open') return refusal('STORAGE_FULL', this.#storage.reason);
     if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
       return refusal(
@@ -408,14 +489,13 @@ export class Coordinator {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
   }
 
-  #proposeMembership(membership: Membership, requestId: number): void {
+  #proposeMembership(membership: Membership, order: MembershipOrder | undefined, origin: Origin): void {
     const { wallMs, monotonicMs } = this.#now;
     const timeMs = Math.max(
       this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
       this.raft.log.lastTimeMs,
     );
-    const index = this.raft.proposeMembership(membership, timeMs, wallMs);
-    const origin = { kind: 'admin', requestId } as const;
+    const index = this.raft.proposeMembership(membership, timeMs, wallMs, order);
     const { term } = this.raft;
     this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
   }
@@ -424,11 +504,14 @@ export class Coordinator {
     if (this.state.clusterId === '') {
       if (!this.#bootstrapping) {
         this.#bootstrapping = true;
-        const { newClusterId: clusterId, clusterName } = this.#config;
-        this.#proposeOwn(COMMAND.bootstrap, Bootstrap, { clusterId, clusterName }, () => (this.#bootstrapping = false));
+        const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
+        const body = { clusterId, clusterName, minVotersForWrites };
+        this.#proposeOwn(COMMAND.bootstrap, Bootstrap, body, () => (this.#bootstrapping = false));
       }
       return;
     }
+    this.#recordMembers();
+    if (this.state.minVotersForWrites > 0) this.#openCluster();
     const { wallMs, monotonicMs } = this.#now;
     const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
     if (!this.#advancing && this.state.nextDueMs() <= timeMs) {
@@ -449,6 +532,53 @@ export class Coordinator {
     this.#metrics.storageLevel(level);
     if (level === 'open') this.#ports.log.info({ component: 'storage' }, 'there is room again: messages are taken');
     else this.#ports.log.warn({ component: 'storage', level, reason }, 'storage is full: messages are refused');
+  }
+
+  #recordMembers(): void {
+    const { nodeId, dataUuid } = this.#config.raft;
+    const { raft } = this;
+    if (dataUuid === undefined || raft.membershipBusy() !== undefined) return;
+    const about = this.#news.since(raft.membership, raft.membershipIndex, this.#addresses);
+    this.#news.heard(nodeId, dataUuid);
+    if (about === undefined) return;
+    const to = changed(raft.membership, { kind: 'record', about });
+    assert(!('reason' in to), 'what is known of members can be recorded');
+    this.#proposeMembership(to, undefined, { kind: 'loop', applied: () => undefined });
+  }
+
+  /** A voter is in once it has the membership that says which disk each one has: from then on none can be confused. */
+  #openCluster(): void {
+    const { raft } = this;
+    const { voters } = raft.membership;
+    const isIn = (id: string): boolean => {
+      const isKnown =
+        this.#config.raft.dataUuid === undefined || memberInfo(raft.membership, id).dataUuid !== undefined;
+      return isKnown && (raft.matchIndexOf(id) ?? 0) >= raft.membershipIndex;
+    };
+    if (this.#bootstrapping || voters.filter(isIn).length < this.state.minVotersForWrites) return;
+    this.#bootstrapping = true;
+    this.#proposeOwn(COMMAND.openCluster, OpenCluster, {}, () => (this.#bootstrapping = false));
+  }
+
+  #watchStanding(): void {
+    if (!this.#standing.look()) return;
+    const { place, text } = this.#standing;
+    if (text === undefined) this.#ports.log.info({ component: 'members', place }, 'this node is a member');
+    else if (place === 'joining') this.#ports.log.info({ component: 'members', place }, text);
+    else this.#ports.log.error({ component: 'members', place }, text);
+  }
+
+  #tellStranger(peer: string, dataUuid: string | undefined): void {
+    const body = this.#standing.answerTo(peer, dataUuid);
+    if (body !== undefined) this.#ports.send(peer, { kind: 'NOT_A_MEMBER', body });
+  }
+
+  /** Workers find the coordinators by what these tell them. */
+  #tellCoordinators(workers: Iterable<string>): void {
+    const { leaderId = '' } = this.raft;
+    const coordinators = this.addresses();
+    if (coordinators.length === 0) return;
+    for (const worker of workers) this.#ports.send(worker, { kind: 'CLUSTER_VIEW', body: { leaderId, coordinators } });
   }
 
   #watchLeadership(): void {
@@ -498,7 +628,7 @@ export class Coordinator {
         const { result, events } = this.state.apply(entry);
         this.#hashes.applied(entry.index, this.state.hash);
         // Events first: the answer of a results entry forgets who is to be told of each.
-        for (const event of events) this.#onEvent(event);
+        for (const event of events) this.#onEvent(event, entry.term);
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
@@ -520,12 +650,20 @@ export class Coordinator {
     }
   }
 
-  #onEvent(event: StateEvent): void {
+  #onEvent(event: StateEvent, term: number): void {
     if (event.kind === 'swept') {
       this.#metrics.swept(event.table, event.deleted);
       this.#sweeper.onSwept(event);
     }
     this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
+    if (event.kind === 'membershipChanged') this.#tellCoordinators(this.#desk.connected);
+    // Ordered in this very term: an order of the past is not for this leader.
+    if (event.kind === 'transferOrdered' && term === this.raft.term) this.#transfer(event.target);
+  }
+
+  #transfer(target: string): void {
+    if (this.raft.role !== 'leader' || this.#administration.transfer(target)) return;
+    this.#ports.log.warn({ component: 'raft', target }, 'the leadership cannot be handed on: no such voter answers');
   }
 
   #answer(origin: Origin, result: ProposalResult): void {
@@ -541,18 +679,12 @@ export class Coordinator {
       case 'loop':
         origin.applied();
         break;
-      case 'admin':
-        this.#administration.done(origin.requestId);
-        break;
     }
   }
 
   #answerUnknown(origin: Origin): void {
     if (origin.kind === 'ingress') {
       this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
-    } else if (origin.kind === 'admin') {
-      const text = 'leadership was lost before it was applied';
-      this.#administration.refuse(origin.requestId, new DistricError('OUTCOME_UNKNOWN', text));
     } else if (origin.kind === 'peer') {
       this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
     }
@@ -649,7 +781,7 @@ export class Coordinator {
     return {
       nodeId: this.#config.raft.nodeId,
       clusterName: this.#config.clusterName,
-      coordinators: this.#config.coordinators,
+      info: (id) => this.#infoOf(id),
       raft: this.raft,
       state: this.state,
       desk: this.#desk,
@@ -660,7 +792,7 @@ export class Coordinator {
 
   /** For a shutdown: true when the leadership is being handed on now. */
   handOver(): boolean {
-    return this.#administration.handOver();
+    return this.#administration.transfer('');
   }
 
   /** After a failed write or a broken invariant nothing more may leave this node. */

@@ -1,7 +1,5 @@
 /** What a coordinator's loop takes in, and what it asks of its drivers. Inputs never wait; effects answer as inputs. */
 import type { Rule } from '../api/rule.ts';
-import type { DistricError } from '../base/errors.ts';
-import type { MembershipChange } from './core/raft/membership.ts';
 import type { SequencedWrite } from './core/raft/outbox.ts';
 import type { KeyRecord } from './core/state/access-table.ts';
 import type { ProposalResult } from './core/state/outcomes.ts';
@@ -43,7 +41,8 @@ export type SnapshotInput =
 
 export type Input =
   | { kind: 'tick' }
-  | { kind: 'message'; from: string; message: Message }
+  /** `dataUuid`: the disk of the coordinator that sent it. */
+  | { kind: 'message'; from: string; message: Message; dataUuid?: string | undefined }
   | { kind: 'peerUp'; peer: string; role: PeerRole }
   | { kind: 'peerDown'; peer: string; role: PeerRole }
   /** The write with this sequence, and all before it, is flushed. */
@@ -52,17 +51,12 @@ export type Input =
   | { kind: 'stateCommitted' }
   | Proposal
   | SnapshotInput
-  /** To be done by the leader; refused anywhere else. */
-  | { kind: 'changeMembers'; requestId: number; change: MembershipChange }
-  | { kind: 'transferLeadership'; requestId: number; target: string }
   | { kind: 'query'; requestId: number; query: Query; consistency: Consistency };
 
 /** To the ingress. */
 export type Reply =
   /** `result` undefined: whether it was kept is not known. */
   | { kind: 'proposed'; requestId: number; result: ProposalResult | undefined }
-  /** `refusal` undefined: a change of the members is committed and will be settled, a transfer has begun. */
-  | { kind: 'administered'; requestId: number; refusal: DistricError | undefined }
   | { kind: 'answered'; requestId: number; outcome: QueryOutcome }
   | { kind: 'catalog'; version: number; rules: readonly Rule[] }
   /** All keys, whenever one that decides who gets in has changed. */

@@ -26,7 +26,6 @@ export const FORWARDED_MAX = 10_000;
 export type Origin =
   | { kind: 'ingress'; requestId: number }
   | { kind: 'peer'; peer: string; requestId: number }
-  | { kind: 'admin'; requestId: number }
   | { kind: 'loop'; applied: () => void };
 
 const NOBODY: Origin = { kind: 'loop', applied: () => undefined };
@@ -114,6 +113,8 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.rotateKey,
   COMMAND.touchKeys,
   COMMAND.noteBackup,
+  COMMAND.changeMembers,
+  COMMAND.transferLeadership,
 ]);
 
 /** Why no leader will ever append this; undefined when it is fine. */

@@ -6,6 +6,7 @@ import type { Actor } from '../api/access.ts';
 import type { DistricError } from '../base/errors.ts';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
+import type { MembershipChange } from './core/raft/membership.ts';
 import type { Query } from './core/state/query.ts';
 
 /** One message as a client handed it in, parsed and validated. */
@@ -44,7 +45,10 @@ export type Command =
   | { kind: 'revokeKey'; id: string }
   | { kind: 'rotateKey'; id: string; hash: string; overlapMs: number }
   /** Who takes a backup: nothing changes. */
-  | { kind: 'noteBackup' };
+  | { kind: 'noteBackup' }
+  | { kind: 'changeMembers'; change: MembershipChange }
+  /** `target` '': the voter that has most of the log. */
+  | { kind: 'transferLeadership'; target: string };
 
 /** `result` is the resource as stored, in the shape its GET answers. */
 export type CommandOutcome = { result: unknown } | { error: DistricError };

@@ -1,5 +1,8 @@
 /** `GET /api/v1/cluster/status`: the seed's shape and more, from what this coordinator knows. */
+import type { MemberList } from '../api/rest.ts';
+import { isVoter, type MemberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
+import { memberList } from './core/state/member-list.ts';
 import type { StateMachine } from './core/state/machine.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
@@ -7,7 +10,8 @@ import type { TaskDesk } from './task-desk.ts';
 export interface StatusSource {
   nodeId: string;
   clusterName: string;
-  coordinators: readonly { id: string; address: string; httpAddress?: string | undefined }[];
+  /** What is known of a member. */
+  info: (id: string) => MemberInfo;
   raft: Raft;
   state: StateMachine;
   desk: TaskDesk;
@@ -26,16 +30,15 @@ export function clusterStatus(source: StatusSource): unknown {
     commit_index: raft.commitIndex,
     applied_index: state.appliedIndex,
     catalog_version: state.catalog.version,
-    coordinators: source.coordinators.map(({ id, address, httpAddress }) => {
-      const matchIndex = raft.role === 'leader' ? raft.matchIndexOf(id) : undefined;
+    coordinators: members(raft.membership).map((id) => {
+      const { address = '', httpAddress } = source.info(id);
       return {
         id,
         state: coordinatorState(source, id),
+        role: raft.membership.voters.includes(id) ? 'voter' : isVoter(raft.membership, id) ? 'leaving' : 'learner',
         address,
         ...(httpAddress === undefined ? {} : { http_address: httpAddress }),
-        ...(matchIndex === undefined
-          ? {}
-          : { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) }),
+        ...lagOf(raft, id),
         ...storageOf(source, id),
       };
     }),
@@ -61,6 +64,19 @@ export function clusterStatus(source: StatusSource): unknown {
       tasks_running: state.instances.runningCount,
     },
   };
+}
+
+/** `GET /api/v1/cluster/members`. */
+export function membersStatus({ raft }: StatusSource): MemberList {
+  const list = memberList(raft.membership);
+  return { ...list, members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id) })) };
+}
+
+/** How far a member has the log; only the leader knows. */
+function lagOf(raft: Raft, id: string): { match_index?: number; lag?: number } {
+  const matchIndex = raft.role === 'leader' ? raft.matchIndexOf(id) : undefined;
+  if (matchIndex === undefined) return {};
+  return { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) };
 }
 
 function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): string {

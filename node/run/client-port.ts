@@ -18,6 +18,7 @@ export interface ClientPortParts {
   metrics: NetMetrics;
   log: NetLog;
   leaderId: () => string | undefined;
+  coordinators: () => { id: string; address: string }[];
 }
 
 export class ClientPort {
@@ -58,7 +59,7 @@ export class ClientPort {
   }
 
   #view(): Message {
-    const coordinators = this.#parts.config.coordinators.map(({ id, address }) => ({ id, address }));
+    const coordinators = this.#parts.coordinators();
     return { kind: 'CLUSTER_VIEW', body: { leaderId: this.#parts.leaderId() ?? '', coordinators, wallMs: Date.now() } };
   }
 }

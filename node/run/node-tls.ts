@@ -107,12 +107,13 @@ function healthOf(watch: CredentialWatch): HealthCheck {
 }
 
 /** By what the configuration tells others to reach this node at, and the machine calls itself. */
-function namesOf({ nodeId, coordinators }: NodeConfig): { dnsNames: string[]; ipAddresses: string[] } {
+function namesOf({ nodeId, coordinators, peer, http }: NodeConfig): { dnsNames: string[]; ipAddresses: string[] } {
   const own = coordinators.find(({ id }) => id === nodeId);
   const hosts = [own?.address, own?.httpAddress].flatMap((text) =>
     text === undefined ? [] : [parseAddress(text).host],
   );
-  const names = [...new Set([...hosts, hostname(), 'localhost', '127.0.0.1'])];
+  const bound = [peer.host, http.host].filter((host) => !['0.0.0.0', '::'].includes(host));
+  const names = [...new Set([...hosts, ...bound, hostname(), 'localhost', '127.0.0.1'])];
   return {
     dnsNames: names.filter((name) => !isIpv4(name) && !isIpv6(name) && isHostName(name)),
     ipAddresses: names.filter((name) => isIpv4(name) || isIpv6(name)),

@@ -8,6 +8,7 @@ import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import { type AttemptResult, PluginHost } from '../io/worker/plugin-host.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import { MEMBERS_MAX } from '../core/raft/membership.ts';
 import type { Body } from '../core/tlv/messages.ts';
 import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
 import { loopLog } from './logs.ts';
@@ -38,6 +39,9 @@ export class WorkerProcess {
   readonly #net: PeerNet;
   readonly #worker: WorkerNode;
   readonly #turns: Turns;
+  readonly #coordinatorIds = new Set<string>();
+  /** Address by id. */
+  readonly #dialed = new Map<string, string>();
   #inbox: WorkerInput[] = [];
 
   private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
@@ -47,10 +51,13 @@ export class WorkerProcess {
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName },
       host: nodeHost,
-      onMessage: (peer, message) => this.#take({ kind: 'message', from: peer.nodeId, message }),
+      onMessage: (peer, message) => {
+        if (message.kind === 'CLUSTER_VIEW') this.#meet(message.body);
+        else this.#take({ kind: 'message', from: peer.nodeId, message });
+      },
       onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId }),
-      coordinatorIds: new Set(config.coordinators.map(({ id }) => id)),
+      coordinatorIds: this.#coordinatorIds,
       ...parts.tls?.peerOptions,
       compression: config.peer.compression,
       metrics: parts.netMetrics,
@@ -98,8 +105,29 @@ export class WorkerProcess {
     const started = new WorkerProcess(config, parts, plugins);
     parts.health.probe('leader', () => started.#leaderHealth());
     parts.health.probe('plugins', () => started.#pluginsHealth());
-    for (const { id, address } of config.coordinators) started.#net.dial(address, id);
+    for (const { id, address } of config.coordinators) started.#dial(id, address);
     return started;
+  }
+
+  #dial(id: string, address: string): void {
+    this.#coordinatorIds.add(id);
+    this.#dialed.set(id, address);
+    this.#net.dial(address, id);
+  }
+
+  /** Where the coordinators are now. Those of the configuration are where this worker looks when it comes back. */
+  #meet({ coordinators }: Body<'CLUSTER_VIEW'>): void {
+    if (coordinators.length === 0 || coordinators.length > MEMBERS_MAX) return;
+    const configured = new Map(this.#config.coordinators.map(({ id, address }) => [id, address]));
+    for (const [id, address] of [...this.#dialed]) {
+      if (configured.get(id) === address || coordinators.some((one) => one.id === id && one.address === address))
+        continue;
+      this.#net.undial(address);
+      this.#dialed.delete(id);
+    }
+    for (const { id, address } of coordinators) {
+      if (this.#dialed.get(id) !== address) this.#dial(id, address);
+    }
   }
 
   #take(input: WorkerInput): void {

@@ -11,7 +11,6 @@ export class Admin {
   readonly #world: World;
   readonly #roster: Roster;
   readonly #random: Random;
-  #requestId = 0;
   #stopped = false;
 
   constructor(world: World, roster: Roster) {
@@ -37,18 +36,16 @@ export class Admin {
     const { leader } = this.#roster;
     const membership = leader?.coordinator?.raft.membership;
     if (leader === undefined || membership === undefined) return;
-    this.#requestId++;
-    const requestId = this.#requestId;
     if (this.#random.chance(0.3)) {
       const target = this.#random.pick(membership.voters);
       this.#note(`transfer to ${target}`);
-      leader.administer({ kind: 'transferLeadership', requestId, target });
+      leader.administer({ kind: 'transferLeadership', target });
       return;
     }
     const change = isJoint(membership) ? undefined : this.#change();
     if (change === undefined) return;
     this.#note(`${change.kind} ${JSON.stringify(change)}`);
-    leader.administer({ kind: 'changeMembers', requestId, change });
+    leader.administer({ kind: 'changeMembers', change });
   }
 
   #note(text: string): void {

@@ -21,6 +21,7 @@ import {
   PutDocument,
   RevokeKey,
   RotateKey,
+  TransferLeadership,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
 import type { InstanceTable } from './instance-table.ts';
@@ -106,6 +107,8 @@ export class Administration {
       case COMMAND.revokeKey:
       case COMMAND.rotateKey:
         return this.#keyOrder(kind, payload, now);
+      case COMMAND.transferLeadership:
+        return this.#transfer(decode(host, TransferLeadership, payload));
       default:
         return undefined;
     }
@@ -184,6 +187,14 @@ export class Administration {
       return { id, status: instance.status };
     };
     return { actor, action: 'instance.cancel', target: `instance/${id}`, look, run };
+  }
+
+  #transfer({ target, actor }: { target: string; actor?: ActorField }): Order {
+    const run = (): unknown => {
+      this.#parts.emit({ kind: 'transferOrdered', target });
+      return { target };
+    };
+    return { actor, action: 'leader.transfer', target: `member/${target}`, look: () => null, run };
   }
 
   // ---- keys --------------------------------------------------------------------------------------------------------

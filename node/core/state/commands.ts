@@ -22,13 +22,21 @@ export const COMMAND = {
   revokeKey: 15,
   rotateKey: 16,
   touchKeys: 17,
+  changeMembers: 30,
+  transferLeadership: 31,
+  openCluster: 32,
   refound: 18,
-  noteBackup: 19,
   sweep: 20,
+  noteBackup: 19,
 } as const;
 
 /** The first command of a cluster: names it. */
-export const Bootstrap = struct('Bootstrap', { clusterId: text(1), clusterName: text(2) });
+export const Bootstrap = struct('Bootstrap', {
+  clusterId: text(1),
+  clusterName: text(2),
+  /** Voters that have to be in before messages are taken; absent or 1: none but the leader. */
+  minVotersForWrites: optional(u32(3)),
+});
 
 /** One message, kept in the state as these very bytes. */
 export const MessageItem = struct('MessageItem', {
@@ -94,6 +102,19 @@ export const RotateKey = struct('RotateKey', {
   overlapMs: u64(3),
   actor: optional(nested(4, ActorField)),
 });
+/** Never in the log: what the leader makes of it is the entry that carries the membership (`core/raft/membership.ts`). */
+export const ChangeMembers = struct('ChangeMembers', {
+  /** A MembershipChange as JSON. */
+  change: text(1),
+  actor: optional(nested(2, ActorField)),
+});
+/** Once it is applied, the leader hands the leadership to this voter. */
+export const TransferLeadership = struct('TransferLeadership', {
+  target: text(1),
+  actor: optional(nested(2, ActorField)),
+});
+/** Enough voters of a new cluster are in: messages are taken from now on. */
+export const OpenCluster = struct('OpenCluster', {});
 /** Keys that were used, as one coordinator saw it by `at` (its wall clock). */
 export const TouchKeys = struct('TouchKeys', { ids: list(1, 'text'), at: u64(2) });
 

@@ -15,6 +15,7 @@ export type StateEvent =
   /** `next`: where the sweep is to go on; undefined when the table has been walked. */
   | { kind: 'swept'; table: string; deleted: number; next: string | undefined }
   | { kind: 'membershipChanged'; membership: Membership; index: number }
+  | { kind: 'transferOrdered'; target: string }
   | { kind: 'workerRegistered'; workerId: string; session: string }
   | { kind: 'workerLost'; workerId: string; session: string; reason: string };
 

@@ -12,7 +12,14 @@ import { assert } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
 import { type Entry, NOOP_KIND } from '../raft/entry.ts';
-import { decodeMembership, encodeMembership, type Membership, MEMBERSHIP_KIND } from '../raft/membership.ts';
+import {
+  decodeMembership,
+  decodeMembershipEntry,
+  encodeMembership,
+  type Membership,
+  MEMBERSHIP_KIND,
+} from '../raft/membership.ts';
+import { memberList } from './member-list.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { decode, MalformedError } from '../tlv/struct.ts';
 import { INSTANCE_TIMEOUT_MS_DEFAULT } from '../workflow/plan.ts';
@@ -70,6 +77,8 @@ interface Meta {
   instances?: number;
   /** Index of the entry that brought the membership; absent in a state from before memberships changed. */
   membershipIndex?: number;
+  /** Absent in a cluster that takes messages. */
+  minVotersForWrites?: number;
 }
 
 /** Everything that is derived from the store. */
@@ -97,6 +106,8 @@ export class StateMachine {
   membership: Membership | undefined;
   /** Index of the entry that brought `membership`; 0 for none. */
   membershipIndex = 0;
+  /** Voters of a new cluster that have to be in before it takes messages; 0: it does. */
+  minVotersForWrites = 0;
   #events: StateEvent[] = [];
 
   /** Opens the state as it was last committed to `store`. */
@@ -152,6 +163,7 @@ export class StateMachine {
     const membership = store.get(MEMBERSHIP_KEY);
     this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
     this.membershipIndex = meta.membershipIndex ?? 0;
+    this.minVotersForWrites = meta.minVotersForWrites ?? 0;
   }
 
   get catalog(): Catalog {
@@ -216,6 +228,7 @@ export class StateMachine {
       auditRows: this.audit.count,
       instances: this.instances.count,
       membershipIndex: this.membershipIndex,
+      ...(this.minVotersForWrites === 0 ? {} : { minVotersForWrites: this.minVotersForWrites }),
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
     return this.#overlay.take();
@@ -264,10 +277,16 @@ export class StateMachine {
         this.messages.sweep(now.timeMs);
         return DONE;
       case MEMBERSHIP_KIND:
-        this.#setMembership(decodeMembership(this.#host, payload), entry.index);
-        return DONE;
+        return this.#changeMembers(payload, entry.index, now);
+      case COMMAND.changeMembers:
+        return refused(
+          new DistricError('INVALID_REQUEST', 'an order is no entry: the membership that it gives is one'),
+        );
       case COMMAND.bootstrap:
-        if (this.clusterId === '') this.clusterId = decode(this.#host, Bootstrap, payload).clusterId;
+        if (this.clusterId === '') this.#bootstrap(decode(this.#host, Bootstrap, payload));
+        return DONE;
+      case COMMAND.openCluster:
+        this.minVotersForWrites = 0;
         return DONE;
       case COMMAND.messages:
         return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
@@ -297,10 +316,24 @@ export class StateMachine {
     }
   }
 
+  #bootstrap({ clusterId, minVotersForWrites = 1 }: Infer<typeof Bootstrap>): void {
+    this.clusterId = clusterId;
+    this.minVotersForWrites = minVotersForWrites > 1 ? minVotersForWrites : 0;
+  }
+
   #sweep(sweep: Infer<typeof Sweep>): ProposalResult {
     const { deleted, next } = this.retention.apply(sweep, this.timeMs);
     this.#events.push({ kind: 'swept', table: sweep.table, deleted, next });
     return DONE;
+  }
+
+  #changeMembers(payload: Uint8Array, index: number, now: Now): ProposalResult {
+    const { membership, order } = decodeMembershipEntry(this.#host, payload);
+    const before = this.membership ?? null;
+    this.#setMembership(membership, index);
+    if (order === undefined) return DONE;
+    this.audit.record({ ...order, outcome: 'ok', before, after: membership }, index, now.wallMs);
+    return { ...DONE, resource: JSON.stringify(memberList(membership)) };
   }
 
   #setMembership(membership: Membership, index: number): void {

@@ -6,7 +6,11 @@ export function memberList(membership: Membership): MemberList {
   const { voters, learners, returning = {} } = membership;
   const listed = members(membership).map((id) => {
     const { address, httpAddress, dataUuid } = memberInfo(membership, id);
-    const role = voters.includes(id) ? ('voter' as const) : learners.includes(id) ? ('learner' as const) : ('leaving' as const);
+    const role = voters.includes(id)
+      ? ('voter' as const)
+      : learners.includes(id)
+        ? ('learner' as const)
+        : ('leaving' as const);
     return {
       id,
       role,

@@ -21,4 +21,5 @@ export type Query =
   | { kind: 'key'; id: string }
   /** `actor` is an id or a name, `action` one such as `rule.put`. */
   | { kind: 'audit'; page: Page; actor?: string; action?: string }
+  | { kind: 'members' }
   | { kind: 'clusterStatus' };

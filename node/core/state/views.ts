@@ -33,8 +33,8 @@ export class Views {
     this.#state = state;
   }
 
-  /** Throws NOT_FOUND. `clusterStatus` is not of the state alone: the loop answers it. */
-  answer(query: Exclude<Query, { kind: 'clusterStatus' }>): unknown {
+  /** Throws NOT_FOUND. `clusterStatus` and `members` are not of the state alone: the loop answers them. */
+  answer(query: Exclude<Query, { kind: 'clusterStatus' | 'members' }>): unknown {
     switch (query.kind) {
       case 'message':
         return this.#message(query.id);

@@ -21,6 +21,8 @@ export const Hello = struct('Hello', {
   versionMax: optional(u16(7)),
   /** API key of a client. */
   authorization: optional(text(8)),
+  /** Of a coordinator: which disk it has (docs/members.md). */
+  dataUuid: optional(text(9)),
 });
 /** From now on, at most so many calls and bytes of their payloads may be unanswered on this connection. */
 export const Credit = struct('Credit', { calls: u32(1), bytes: u64(2) });
@@ -112,6 +114,11 @@ export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
   /** False: what was sent does not fit there, go on from `offset`. */
   ok: bool(4),
 });
+/**
+ * To a coordinator that asks or answers as a member and is none by the committed membership at this index, or is one
+ * with another disk: `dataUuid` is that of the member.
+ */
+export const NotAMember = struct('NotAMember', { membershipIndex: u64(1), dataUuid: optional(text(2)) });
 export const ReadIndex = struct('ReadIndex', { requestId: u64(1) });
 export const ReadIndexResponse = struct('ReadIndexResponse', { requestId: u64(1), ok: bool(2), index: u64(3) });
 
@@ -229,7 +236,10 @@ export const ClientAdmin = struct('ClientAdmin', { command: text(1) });
 export const ClientResult = struct('ClientResult', { result: bytes(1), appliedIndex: optional(u64(2)) });
 
 const CoordinatorAddress = struct('CoordinatorAddress', { id: text(1), address: text(2) });
-/** Told to a client when it comes, and whenever the leader changes; `leaderId` is empty while none is known. */
+/**
+ * Told to a client when it comes, and whenever the leader changes; `leaderId` is empty while none is known. Workers are
+ * told where the coordinators are, when they come and whenever those change.
+ */
 export const ClusterView = struct('ClusterView', {
   leaderId: text(1),
   coordinators: list(2, CoordinatorAddress),
@@ -277,6 +287,7 @@ export const MESSAGES = {
   PING: control(0x2001, Ping),
   ACK: control(0x2002, Ack),
   INSTALL_SNAPSHOT_RESPONSE: control(0x100d, InstallSnapshotResponse),
+  NOT_A_MEMBER: control(0x100e, NotAMember),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
   TASK_RESULT: bulk(0x3002, TaskResult),
   TASK_STATUS: bulk(0x3003, TaskStatus),

@@ -12,6 +12,7 @@ import { registerAudit } from './audit.ts';
 import { type BackupGate, registerBackup } from './backup.ts';
 import { BodyReader } from './body.ts';
 import { registerCluster } from './cluster.ts';
+import { registerMembers } from './members.ts';
 import { respondProblem, type ApiContext } from './exchange.ts';
 import { HttpsPort, isTlsFault, type HttpsMaterial, type HttpsOptions } from './https.ts';
 import { registerInstances } from './instances.ts';
@@ -46,9 +47,9 @@ export interface ApiServerOptions {
   timeouts?: Partial<ApiTimeouts>;
   /** HTTPS; plain HTTP without it. */
   https?: HttpsOptions;
-  /** Lets nodes join; without it there is no such path. */
   /** Without it the path answers 404. */
   backup?: BackupGate;
+  /** Lets nodes join; without it there is no such path. */
   join?: JoinGate;
   /** Told of a broken assertion below a request. By default it is thrown anew outside fastify, which ends the process. */
   onBug?: (error: AssertionError) => void;
@@ -203,8 +204,9 @@ export class ApiServer {
     registerWorkflowDefinitions(app, this.#context);
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
-    registerKeys(app, this.#context);
     registerBackup(app, this.#context, this.#options.backup);
+    registerMembers(app, this.#context);
+    registerKeys(app, this.#context);
     registerAudit(app, this.#context);
     if (this.#options.join !== undefined) registerJoin(app, this.#context, this.#options.join);
     this.#routes = [...methodsByPath].flatMap(([url, methods]) => [...methods].map((method) => ({ method, url })));

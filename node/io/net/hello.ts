@@ -9,6 +9,8 @@ export interface Self {
   readonly nodeId: string;
   readonly role: Role;
   readonly clusterName: string;
+  /** Of a coordinator: which disk it has. */
+  readonly dataUuid?: string;
 }
 
 export type HelloBody = Body<'HELLO'>;
@@ -34,13 +36,16 @@ export interface Expectations {
   readonly identity?: Identity | undefined;
   /** The coordinators of the cluster: no other node may say it is one. */
   readonly coordinatorIds?: ReadonlySet<string> | undefined;
+  /** That list may be behind the cluster's: coordinators that are not in it are let in. */
+  readonly strangers?: boolean | undefined;
 }
 
 const NODE_ID_CHARS_MAX = 253;
 
 export function helloOf(self: Self, lane: Lane, features: readonly string[]): HelloBody {
-  const { nodeId, role, clusterName } = self;
-  return { nodeId, role, clusterName, lane, features, versionMin: VERSIONS.min, versionMax: VERSIONS.max };
+  const { nodeId, role, clusterName, dataUuid } = self;
+  const disk = dataUuid === undefined ? {} : { dataUuid };
+  return { nodeId, role, clusterName, lane, features, versionMin: VERSIONS.min, versionMax: VERSIONS.max, ...disk };
 }
 
 export function isLane(value: string): value is Lane {
@@ -68,7 +73,7 @@ export function helloRefusal(self: Self, hello: HelloBody, expected: Expectation
   if (nodeId === self.nodeId) return 'self_connection';
   if (expected.nodeId !== undefined && nodeId !== expected.nodeId) return 'unexpected_node';
   const isListed = expected.coordinatorIds?.has(nodeId);
-  if (role === 'coordinator' && isListed === false) return 'unknown_coordinator';
+  if (role === 'coordinator' && isListed === false && expected.strangers !== true) return 'unknown_coordinator';
   // Under the id of a coordinator nobody else is let in: it would be taken for that one.
   if (role !== 'coordinator' && isListed === true) return 'not_a_coordinator';
   return undefined;

@@ -8,6 +8,8 @@ import { isLane, isRole, type HelloBody, type Role } from './hello.ts';
 export interface Peer {
   readonly nodeId: string;
   readonly role: Role;
+  /** Of a coordinator: which disk it has. */
+  readonly dataUuid?: string | undefined;
   /** As dialed, or where the control lane was accepted from. */
   readonly address: string;
   /** New for each link, so a message of an earlier link can be told apart; a renewed link goes on under the same. */
@@ -102,14 +104,15 @@ export class Link implements ConnectionOwner {
   /** The HELLO of a lane is good; with both lanes' the link is up. */
   admit(connection: Connection, hello: HelloBody, address: string): void {
     if (this.#state !== 'forming' || !isLane(hello.lane) || !isRole(hello.role)) return;
-    if (this.#peer !== undefined && this.#peer.nodeId !== hello.nodeId) {
+    if (this.#peer !== undefined && (this.#peer.nodeId !== hello.nodeId || this.#peer.dataUuid !== hello.dataUuid)) {
       this.fail('lanes_reach_different_nodes');
       return;
     }
     const before = this.#predecessor?.peer;
     if (before?.nodeId !== hello.nodeId || this.#predecessor?.isDown === true) this.#predecessor = undefined;
     const connectionId = this.#predecessor === undefined ? this.id : (before?.connectionId ?? this.id);
-    this.#peer ??= { nodeId: hello.nodeId, role: hello.role, address, connectionId };
+    const { nodeId, role, dataUuid } = hello;
+    this.#peer ??= { nodeId, role, address, connectionId, ...(dataUuid === undefined ? {} : { dataUuid }) };
     connection.hold(hello.lane);
     this.#admitted.add(connection);
     if (this.#admitted.size < 2) return;

@@ -43,6 +43,8 @@ export interface PeerNetOptions {
   transport?: Transport;
   /** The coordinators of the cluster, if they are known: no other node is taken for one. */
   coordinatorIds?: ReadonlySet<string>;
+  /** That list may be behind the cluster's: coordinators that are not in it are let in. Default false. */
+  strangers?: boolean;
   /** Gets each accepted connection of a client, its HELLO answered; without it clients are refused. */
   clients?: ClientDoor;
 }
@@ -151,8 +153,8 @@ export class PeerNet {
   /** Keeps a link to `address` (`host:port`) until `undial`. Throws DistricError INVALID_REQUEST for what is no address. */
   dial(address: string, expectedNodeId?: string): void {
     if (this.#closing || this.#dialers.has(address)) return;
-    const { self, coordinatorIds } = this.#options;
-    const expectations = { nodeId: expectedNodeId, coordinatorIds };
+    const { self, coordinatorIds, strangers } = this.#options;
+    const expectations = { nodeId: expectedNodeId, coordinatorIds, strangers };
     this.#dialers.set(address, new Dialer(this.#context, self, address, expectations, this.#linkOwner));
   }
 
@@ -213,7 +215,7 @@ export class PeerNet {
 
   /** HELLO on an accepted connection: refuse it, or answer it and join it to the node's link. */
   #greet(connection: Connection, hello: HelloBody): void {
-    const { self, clients, coordinatorIds } = this.#options;
+    const { self, clients, coordinatorIds, strangers } = this.#options;
     const { identity } = connection;
     if (hello.role === 'client' && clients !== undefined) {
       const refusal = clientRefusal(self, hello, identity);
@@ -223,7 +225,7 @@ export class PeerNet {
       } else this.#refuse(connection, hello, refusal);
       return;
     }
-    const refusal = helloRefusal(self, hello, { identity, coordinatorIds });
+    const refusal = helloRefusal(self, hello, { identity, coordinatorIds, strangers });
     if (refusal !== undefined || !isLane(hello.lane)) {
       this.#refuse(connection, hello, refusal ?? 'bad_hello');
       return;
