@@ -13,7 +13,7 @@ import { afterPrefix, dedupExpiryKey, dedupKey, instanceKey, messageKey, padded 
 import { MARKER, type Overlay } from './overlay.ts';
 
 export const DEDUP_WINDOW_MS = 24 * 3_600_000;
-/** Keys kept at most; about 200 bytes each. */
+/** Keys kept at most; about 540 bytes each on disk. */
 export const DEDUP_KEYS_MAX = 10_000_000;
 /** Expired keys removed by one entry. */
 export const DEDUP_SWEEP_MAX = 1_000;

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
 import { COMMAND, MessageBatch, MessageItem } from './commands.ts';
-import { DEDUP_SWEEP_MAX, DEDUP_WINDOW_MS } from './message-table.ts';
+import { DEDUP_KEYS_MAX, DEDUP_SWEEP_MAX, DEDUP_WINDOW_MS } from './message-table.ts';
 import { encode } from '../tlv/struct.ts';
 import { ruleOf, TestReplica, workflowOf } from './test-replica.ts';
 
@@ -160,6 +160,19 @@ describe('an idempotency key', () => {
       duplicate: true,
     });
     expect(replica.machine.messages.dedupCount).toBe(1);
+  });
+
+  it('is never forgotten early: at the quota a new key is refused, a known one is a duplicate, and no key is needed', () => {
+    replica.send([{ id: 'm1', key: 's/known' }]);
+    replica.machine.messages.dedupCount = DEDUP_KEYS_MAX;
+    const { items } = replica.send([{ id: 'm2', key: 's/new' }, { id: 'm3', key: 's/known' }, { id: 'm4' }]).result;
+    expect(items[0]).toMatchObject({ messageId: 'm2', errorCode: 'DEDUP_FULL' });
+    expect(items[1]).toMatchObject({ messageId: 'm1', duplicate: true });
+    expect(replica.machine.messages.has('m2')).toBe(false);
+    expect(replica.machine.messages.has('m4')).toBe(true);
+    replica.machine.messages.dedupCount = DEDUP_KEYS_MAX - 1;
+    replica.send([{ id: 'm5', key: 's/new' }]);
+    expect(replica.machine.messages.has('m5')).toBe(true);
   });
 
   it('is swept when it has expired, in bounded steps', () => {
