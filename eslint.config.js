@@ -116,7 +116,9 @@ export default defineConfig(
       'no-restricted-imports': [
         'error',
         {
-          patterns: [{ regex: '^\\.\\./(.*/)?(node|operator)/', message: 'Outside programs use the public surfaces.' }],
+          patterns: [
+            { regex: '^\\.\\./(.*/)?(node(?!/data/)|operator)/', message: 'Outside programs use the public surfaces.' },
+          ],
         },
       ],
     },

@@ -118,6 +118,34 @@ export class RestClient {
     }
   }
 
+  /**
+   * The body of a GET as it comes, from the first server that has one; `timeoutMs` is until its headers. It is not tried
+   * again once it has begun.
+   */
+  async stream(path: string, timeoutMs: number): Promise<AsyncIterable<Uint8Array>> {
+    const failures: CliError[] = [];
+    for (const server of this.servers) {
+      const request = { method: 'GET', path } as const;
+      const headers = { ...headersOf(request, this.#apiKey), accept: '*/*' };
+      try {
+        const { status, body } = await this.#exchange.open(urlOf(server, request), {
+          method: 'GET',
+          headers,
+          timeoutMs,
+        });
+        if (status === 200) return body;
+        const error = problemOf(status, await textOf(body));
+        if (status !== 429 && status !== 503) throw error;
+        failures.push(error);
+      } catch (error) {
+        const attempt = failedAttempt(server, error, true);
+        if (attempt.kind === 'refused') throw attempt.error;
+        if (attempt.kind === 'down') failures.push(attempt.error);
+      }
+    }
+    throw unavailable(failures);
+  }
+
   async #attempt(server: string, request: RestRequest, deadline: number): Promise<Attempt> {
     const repeatable = request.repeatable ?? (request.method !== 'POST' || request.idempotencyKey !== undefined);
     const leftMs = Math.max(1, Math.ceil(deadline - performance.now()));
@@ -140,6 +168,13 @@ export class RestClient {
       return failedAttempt(server, error, repeatable);
     }
   }
+}
+
+/** Of an answer that is no body but a problem. */
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(part);
+  return Buffer.concat(parts).toString('utf8');
 }
 
 function urlOf(server: string, request: RestRequest): string {

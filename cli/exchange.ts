@@ -1,5 +1,6 @@
 /** One HTTP request and its answer; over HTTPS with authorities and a certificate of the caller's choice. */
 import { Agent, request as httpsRequest } from 'node:https';
+import { Readable } from 'node:stream';
 
 /** All PEM. */
 export interface ClientTls {
@@ -20,6 +21,11 @@ export interface ExchangeRequest {
 export interface ExchangeAnswer {
   readonly status: number;
   readonly text: string;
+}
+
+export interface OpenAnswer {
+  readonly status: number;
+  readonly body: AsyncIterable<Uint8Array>;
 }
 
 /** Codes of Node and OpenSSL that say why a server was not trusted: nothing of the request was sent. */
@@ -55,6 +61,31 @@ export class Exchange {
     if (url.startsWith('https:')) return this.#sendSecurely(url, request, signal);
     const response = await fetch(url, { method, headers, body: body ?? null, signal });
     return { status: response.status, text: await response.text() };
+  }
+
+  /** As `send`, with the body as it comes; `timeoutMs` is until its headers. */
+  async open(url: string, request: Omit<ExchangeRequest, 'body'>): Promise<OpenAnswer> {
+    const { method, headers, timeoutMs } = request;
+    const control = new AbortController();
+    const timer = setTimeout(() => control.abort(new DOMException('no answer in time', 'TimeoutError')), timeoutMs);
+    try {
+      if (url.startsWith('https:')) return await this.#openSecurely(url, request, control.signal);
+      const { status, body } = await fetch(url, { method, headers, signal: control.signal });
+      return { status, body: (body as AsyncIterable<Uint8Array> | null) ?? Readable.from([]) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #openSecurely(url: string, request: Omit<ExchangeRequest, 'body'>, signal: AbortSignal): Promise<OpenAnswer> {
+    const { method, headers } = request;
+    return new Promise((resolve, reject) => {
+      const call = httpsRequest(url, { method, headers, agent: this.#agent, signal }, (response) => {
+        resolve({ status: response.statusCode ?? 0, body: response });
+      });
+      call.on('error', reject);
+      call.end();
+    });
   }
 
   #sendSecurely(url: string, { method, headers, body }: ExchangeRequest, signal: AbortSignal): Promise<ExchangeAnswer> {

@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addAudit } from './commands/audit.ts';
+import { addBackup } from './commands/backup.ts';
+import { addData } from './commands/data.ts';
 import { addDefinitions } from './commands/definitions.ts';
 import { addDown } from './commands/down.ts';
 import { addInstances } from './commands/instances.ts';
@@ -36,6 +38,8 @@ const COMMANDS: readonly AddCommand[] = [
   addMembers,
   addKeys,
   addAudit,
+  addBackup,
+  addData,
   addLogs,
   addPki,
   addNet,

@@ -54,6 +54,8 @@ export class RestPeer {
   readonly requests: SeenRequest[] = [];
   readonly disturbances: Disturbance[] = [];
   url = '';
+  /** What `/cluster/backup` gives. */
+  backup: Buffer = Buffer.alloc(0);
   #catalogVersion = 122;
   readonly #app: FastifyInstance = fastify({ forceCloseConnections: true });
 
@@ -87,6 +89,7 @@ export class RestPeer {
     this.#messages();
     this.#keys();
     this.#app.get('/api/v1/cluster/status', () => STATUS);
+    this.#app.get('/api/v1/cluster/backup', () => this.backup);
     this.url = await this.#app.listen({ host: '127.0.0.1', port: 0 });
     return this;
   }

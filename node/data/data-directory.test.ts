@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -13,6 +13,7 @@ import { exportData, type ExportedRecord } from './export.ts';
 import { inspectData } from './inspect.ts';
 import { entriesOf, exampleReplica, TEST_CLUSTER_ID, TEST_TERM, writeData } from './test-data.ts';
 import { verifyData } from './verify.ts';
+import { verifyInChild } from './verify-in-child.ts';
 
 const MAP = { mapBytesMax: 64 * 1024 * 1024, writeDeadlineMs: 10_000 };
 const MESSAGES = 4;
@@ -171,6 +172,21 @@ describe('verifyData', () => {
     await changeState(new Map([[META_KEY, recordBytes({ ...meta, timeMs: 10_000_000_000_000 })]]));
     const { faults } = await verifyData(dir);
     expect(faults).toEqual([expect.stringContaining(`entry ${String(APPLIED + 1)} can't be applied: `)]);
+  });
+});
+
+describe('verifyInChild', () => {
+  it('reports as verifyData does, and refuses as it does', async () => {
+    expect(await verifyInChild(dir)).toEqual(await verifyData(dir));
+    await expect(verifyInChild(join(dir, 'nowhere'))).rejects.toThrow(/there is no log in/);
+  });
+
+  it('outlives a state whose pages lead nowhere', async () => {
+    const file = join(dir, 'state', 'data.mdb');
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 2 * 4096); // all but the two pages that say where the rest is
+    writeFileSync(file, bytes);
+    await expect(verifyInChild(dir)).rejects.toThrow();
   });
 });
 

@@ -13,8 +13,8 @@ import { StateDisk } from '../io/lmdb/state-disk.ts';
 import { StorageError } from '../io/lmdb/storage-error.ts';
 import { DataDirectory } from './data-directory.ts';
 import { newestMembership } from './inspect.ts';
-import { becomeNewCluster, type NewCluster } from './new-cluster.ts';
-import { verifyData } from './verify.ts';
+import { becomeNewCluster } from './new-cluster.ts';
+import { verifyData, type VerifyReport } from './verify.ts';
 
 /** Address space; a file that is larger is mapped whole all the same. */
 const MAP_BYTES = 16 * 1024 * 1024 * 1024;
@@ -33,7 +33,6 @@ export interface RecoveryPlan {
 }
 
 export interface Recovered {
-  plan: RecoveryPlan;
   cluster_id: string;
   index: number;
 }
@@ -42,8 +41,12 @@ export interface Recovered {
  * What there is to go on from; nothing is changed.
  * @throws StorageError: in use by a node, damaged; DistricError NOT_FOUND: the node is no member of this data.
  */
-export async function planRecovery(dir: string, nodeId: string): Promise<RecoveryPlan> {
-  const { faults } = await verifyData(dir);
+export async function planRecovery(
+  dir: string,
+  nodeId: string,
+  verify: (dir: string) => Promise<VerifyReport> = verifyData,
+): Promise<RecoveryPlan> {
+  const { faults } = await verify(dir);
   if (faults.length > 0) {
     throw new StorageError(
       `${dir} is damaged, look at the disks of the other nodes first; see \`distric data verify\`: ${faults[0] ?? ''}`,
@@ -78,9 +81,9 @@ function lastEntry({ log }: DataDirectory) {
   return undefined;
 }
 
-/** @throws as `planRecovery`, and StorageError when the disk can't be written. */
-export async function recoverData(dir: string, cluster: NewCluster): Promise<Recovered> {
-  const plan = await planRecovery(dir, cluster.nodeId);
+/** @throws StorageError: in use by a node, damaged, or it can't be written. */
+export async function recoverData(dir: string, plan: RecoveryPlan, operator: string): Promise<Recovered> {
+  const cluster = { nodeId: plan.node_id, operator };
   const log = await LogStore.open(join(dir, 'log'), { mapBytesMax: MAP_BYTES, queueBytesMax: MAP_BYTES });
   try {
     const disk = await StateDisk.open(dir, { mapBytesMax: MAP_BYTES });
@@ -95,7 +98,7 @@ export async function recoverData(dir: string, cluster: NewCluster): Promise<Rec
       }
       const reason = 'the cluster was recovered from one disk';
       const entry = await becomeNewCluster(cluster, 'cluster.recover', reason, machine, { log, state }, plan.term);
-      return { plan, cluster_id: machine.clusterId, index: entry.index };
+      return { cluster_id: machine.clusterId, index: entry.index };
     } finally {
       await disk.close();
     }

@@ -22,10 +22,10 @@ import { StateStore } from '../io/lmdb/state-store.ts';
 import { readBackup } from './backup-file.ts';
 import { BackupError } from './backup-format.ts';
 import { inspectData } from './inspect.ts';
-import { planRecovery, recoverData } from './recover.ts';
+import { planRecovery, type Recovered, recoverData } from './recover.ts';
+import { receiveBackup } from './receive-backup.ts';
 import { restoreBackup } from './restore.ts';
-import { takeBackup } from './take-backup.ts';
-import { entriesOf, exampleReplica, TEST_CLUSTER_ID, TEST_TERM, writeData } from './test-data.ts';
+import { entriesOf, exampleReplica, TEST_CLUSTER_ID, TEST_TERM, testBackup, writeData } from './test-data.ts';
 import { verifyData } from './verify.ts';
 
 const MAP = { mapBytesMax: 64 * 1024 * 1024 };
@@ -42,18 +42,9 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function backedUp(clusterId = TEST_CLUSTER_ID): Promise<string> {
-  const dir = join(root, 'old');
-  await writeData(dir, entries, LAST);
-  const state = await StateStore.open(join(dir, 'state'), MAP);
-  const facts = { clusterId, clusterName: 'shop', term: TEST_TERM, bornWith: [] };
-  const taken = await takeBackup(() => state.pin(), join(root, 'snapshots'), 'backup', facts);
-  const parts: Uint8Array[] = [];
-  for await (const part of taken!.stream) parts.push(part);
-  await taken!.drop();
-  await state.close();
+async function backedUp(clusterId?: string): Promise<string> {
   const file = join(root, 'shop.backup');
-  writeFileSync(file, Buffer.concat(parts));
+  writeFileSync(file, await testBackup(root, clusterId));
   return file;
 }
 
@@ -73,7 +64,7 @@ function tokensOf(machine: StateMachine): number[] {
 }
 
 describe('readBackup', () => {
-  it('tells what is in it, and leaves no copy of the state behind', async () => {
+  it('tells what is in it', async () => {
     const file = await backedUp();
     const progress: number[] = [];
     const summary = await readBackup(file, undefined, (done, total) => progress.push(done / total));
@@ -84,12 +75,37 @@ describe('readBackup', () => {
     });
     expect(summary.counts).toMatchObject({ messages: MESSAGES, instances: MESSAGES, rules: 1 });
     expect(progress.at(-1)).toBe(1);
-    expect(readdirSync(join(root, 'snapshots'))).toEqual([]);
   });
 
   it('refuses a header that is not of this state', async () => {
     const file = await backedUp('another');
     await expect(readBackup(file)).rejects.toThrow(/header is not that of the state/);
+  });
+});
+
+describe('receiveBackup', () => {
+  async function* inPieces(bytes: Buffer): AsyncGenerator<Uint8Array> {
+    for (let offset = 0; offset < bytes.length; offset += 1_000) {
+      yield await Promise.resolve(bytes.subarray(offset, offset + 1_000));
+    }
+  }
+
+  it('keeps it for its owner only, once it is whole', async () => {
+    const bytes = readFileSync(await backedUp());
+    const file = join(root, 'kept.backup');
+    expect((await receiveBackup(inPieces(bytes), file)).index).toBe(LAST);
+    expect(readFileSync(file).equals(bytes)).toBe(true);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    await expect(receiveBackup(inPieces(bytes), file)).rejects.toThrow(/is there already/);
+  });
+
+  it('keeps nothing of one that was cut off or damaged', async () => {
+    const bytes = readFileSync(await backedUp());
+    const file = join(root, 'kept.backup');
+    await expect(receiveBackup(inPieces(bytes.subarray(0, -1)), file)).rejects.toThrow(/cut off/);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    await expect(receiveBackup(inPieces(bytes), file)).rejects.toThrow(/is damaged/);
+    expect(readdirSync(root).filter((name) => name.startsWith('kept'))).toEqual([]);
   });
 });
 
@@ -157,6 +173,10 @@ describe('recoverData', () => {
     return dir;
   }
 
+  async function recovered(dir: string): Promise<Recovered> {
+    return recoverData(dir, await planRecovery(dir, 'c2'), 'ops');
+  }
+
   it('tells first what there is to go on from', async () => {
     const dir = await survivor();
     expect(await planRecovery(dir, 'c2')).toMatchObject({
@@ -171,7 +191,7 @@ describe('recoverData', () => {
 
   it('makes a cluster of one voter of all that this disk has, its tail included', async () => {
     const dir = await survivor();
-    const { index, cluster_id: clusterId } = await recoverData(dir, CLUSTER);
+    const { index, cluster_id: clusterId } = await recovered(dir);
     expect(index).toBe(LAST + INDEX_JUMP);
     expect(await verifyData(dir)).toMatchObject({ ok: true, log: { first_index: index, last_index: index } });
     expect(await inspectData(dir)).toMatchObject({
@@ -191,14 +211,14 @@ describe('recoverData', () => {
 
   it('is whole again when it is repeated after a crash before the log was restarted', async () => {
     const dir = await survivor();
-    const first = await recoverData(dir, CLUSTER);
+    const first = await recovered(dir);
     // What a crash leaves: the new state with its anchor, the old log under the raised term.
     const log = await LogStore.open(join(dir, 'log'), { ...MAP, queueBytesMax: MAP.mapBytesMax });
     await log.persist({ restart: true, entries: entries.map(({ index, bytes }) => ({ index, bytes })) });
     await log.close();
     expect((await verifyData(dir)).ok).toBe(true);
     expect(await planRecovery(dir, 'c2')).toMatchObject({ cluster_id: first.cluster_id, last_index: first.index });
-    const second = await recoverData(dir, CLUSTER);
+    const second = await recovered(dir);
     expect(second.index).toBe(first.index + INDEX_JUMP);
     expect(await verifyData(dir)).toMatchObject({ ok: true, log: { first_index: second.index } });
   });
@@ -209,6 +229,6 @@ describe('recoverData', () => {
     const state = await StateStore.open(join(dir, 'state'), MAP);
     await state.commit(new Map([[ANCHOR_KEY, Buffer.from('no entry')]]));
     await state.close();
-    await expect(recoverData(dir, CLUSTER)).rejects.toThrow(/is damaged.*anchor/);
+    await expect(recovered(dir)).rejects.toThrow(/is damaged.*anchor/);
   });
 });

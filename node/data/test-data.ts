@@ -1,12 +1,16 @@
 /** Real data directories for tests, as a coordinator leaves them: with a log that goes further than its state. */
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { assert } from '../../base/assert.ts';
 import { encodeEntry, type Entry } from '../core/raft/entry.ts';
 import { encodeMembership, membershipOf, MEMBERSHIP_KIND } from '../core/raft/membership.ts';
 import { Bootstrap, COMMAND } from '../core/state/commands.ts';
 import { TestReplica, WALL_OFFSET_MS, ruleOf, workflowOf } from '../core/state/test-replica.ts';
 import { nodeHost } from '../io/host.ts';
+import { Environment } from '../io/lmdb/environment.ts';
 import { LogStore } from '../io/lmdb/log-store.ts';
 import { StateStore } from '../io/lmdb/state-store.ts';
+import { takeBackup } from './take-backup.ts';
 
 const MAP_BYTES = 64 * 1024 * 1024;
 export const TEST_TERM = 4;
@@ -41,6 +45,39 @@ export function entriesOf(replica: TestReplica): Entry[] {
     entries.push(encodeEntry(nodeHost, head, payload));
   }
   return entries;
+}
+
+/** Of `exampleReplica(5)`, with the last message in the log only. */
+export async function writeExample(dir: string, { missing = [] }: { missing?: readonly number[] } = {}): Promise<void> {
+  const entries = entriesOf(exampleReplica(5));
+  await writeData(dir, entries, entries.length - 2);
+  if (missing.length === 0) return;
+  const environment = await Environment.open(join(dir, 'log'), {
+    kind: 'log',
+    mapBytesMax: MAP_BYTES,
+    writeDeadlineMs: 10_000,
+  });
+  await environment.write((db) => {
+    for (const index of missing) void db.remove(index);
+  }, 0);
+  await environment.close();
+}
+
+/** A backup of `exampleReplica(5)`; `room` is a directory to work in. */
+export async function testBackup(room: string, clusterId = TEST_CLUSTER_ID): Promise<Buffer> {
+  const dir = mkdtempSync(join(room, 'backed-up-'));
+  const entries = entriesOf(exampleReplica(5));
+  await writeData(dir, entries, entries.length);
+  const state = await StateStore.open(join(dir, 'state'), { mapBytesMax: MAP_BYTES });
+  const facts = { clusterId, clusterName: 'shop', term: TEST_TERM, bornWith: [] };
+  const taken = await takeBackup(() => state.pin(), join(dir, 'snapshots'), 'backup', facts);
+  assert(taken !== undefined, 'there is a state');
+  const parts: Uint8Array[] = [];
+  for await (const part of taken.stream) parts.push(part);
+  await taken.drop();
+  await state.close();
+  assert(readdirSync(join(dir, 'snapshots')).length === 0, 'the copy of the state is gone');
+  return Buffer.concat(parts);
 }
 
 /** Log and state of a coordinator that has `entries`, and has committed its state at `appliedIndex`. */
