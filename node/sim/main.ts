@@ -1,6 +1,6 @@
 /**
  * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--json FILE]`,
- * `--seed S [--verbose]` for one seed, `--mutants` for all planted bugs, `--mutant NAME` for one.
+ * `--seed S [--verbose]` for one seed, `--shrink FILE` to reduce it to a scenario, `--scenario FILE` to replay that, `--mutants` for all planted bugs, `--mutant NAME` for one.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -9,7 +9,9 @@ import { MUTANTS } from './mutants.ts';
 import type { SeedReport } from './simulation.ts';
 
 const TWICE_DEFAULT = 20;
-const MUTANT_SEEDS = 300;
+const SHRINK_MINUTES = 5;
+/** Most are found in the first ten; a few need a rare meeting of faults. */
+const MUTANT_SEEDS = 3_000;
 /** So many seeds reach every rare state, or the simulation has gone blind somewhere. */
 const SEEDS_THAT_REACH_ALL = 300;
 
@@ -24,6 +26,8 @@ const { values: flags } = parseArgs({
     verbose: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     mutant: { type: 'string' },
+    shrink: { type: 'string' },
+    scenario: { type: 'string' },
   },
 });
 
@@ -31,7 +35,9 @@ if (flags.mutants) await allMutants();
 else {
   // The bug is planted before anything of the product is loaded.
   if (flags.mutant !== undefined) await plantByName(flags.mutant);
-  if (flags.verbose && flags.seed !== undefined) await oneSeed(Number(flags.seed));
+  if (flags.scenario !== undefined) await replay(flags.scenario);
+  else if (flags.shrink !== undefined && flags.seed !== undefined) await reduce(Number(flags.seed), flags.shrink);
+  else if (flags.verbose && flags.seed !== undefined) await oneSeed(Number(flags.seed));
   else await seeds();
 }
 
@@ -51,6 +57,30 @@ async function oneSeed(seed: number): Promise<void> {
   if (report.failure !== undefined) process.exitCode = 1;
 }
 
+async function replay(file: string): Promise<void> {
+  const { readScenario, runScenario } = await import('./scenario.ts');
+  const report = runScenario(readScenario(file), flags.verbose ? (line) => console.log(line) : undefined);
+  printFailure(report, `--scenario ${file}`);
+  console.log(report.failure === undefined ? 'the scenario passes' : 'the scenario fails');
+  if (report.failure !== undefined) process.exitCode = 1;
+}
+
+/** Reduces a failing seed for as long as `--minutes` says. */
+async function reduce(seed: number, file: string): Promise<void> {
+  const { shrink } = await import('./shrink.ts');
+  const { writeScenario } = await import('./scenario.ts');
+  const minutes = Number(flags.minutes ?? SHRINK_MINUTES);
+  const shrunk = shrink(seed, minutes, (line) => console.log(line));
+  if (shrunk === undefined) {
+    console.log(`seed ${seed} does not fail`);
+    return;
+  }
+  const { scenario, report } = shrunk;
+  writeScenario(file, scenario);
+  printFailure(report, `--scenario ${file}`);
+  process.exitCode = 1;
+}
+
 async function seeds(): Promise<void> {
   const { runSeeds, describe, RARE_STATES } = await import('./run-seeds.ts');
   const { seed, from, minutes, mutant } = flags;
@@ -63,7 +93,7 @@ async function seeds(): Promise<void> {
     minutes: minutes === undefined ? undefined : Number(minutes),
     stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
   };
-  const summary = runSeeds(options, printFailure);
+  const summary = runSeeds(options, (report) => printFailure(report));
   for (const failure of summary.failures) {
     if (failure.check === 'determinism') console.log(`seed ${failure.seed} failed: determinism: ${failure.detail}`);
   }
@@ -74,12 +104,13 @@ async function seeds(): Promise<void> {
   if (summary.failures.length > 0 || (isBlind && mutant === undefined)) process.exitCode = 1;
 }
 
-function printFailure({ seed, failure, traceHash, virtualSeconds }: SeedReport): void {
+function printFailure(report: SeedReport, what = `--seed ${report.seed}`): void {
+  const { seed, failure, traceHash, virtualSeconds } = report;
   if (failure === undefined) return;
   console.log(`seed ${seed} failed: ${failure.check} after ${virtualSeconds.toFixed(1)} s (trace ${traceHash})`);
   console.log(`  ${failure.detail}`);
   const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
-  console.log(`  replay: npm run sim -- --seed ${seed} --verbose${mutant}`);
+  console.log(`  replay: npm run sim -- ${what} --verbose${mutant}`);
 }
 
 async function allMutants(): Promise<void> {

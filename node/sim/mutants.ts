@@ -26,6 +26,10 @@ const FOLLOWING = 'node/core/raft/following.ts';
 const LEADERSHIP = 'node/core/raft/leadership.ts';
 const RECEIVER = 'node/core/raft/snapshot-receiver.ts';
 const MEMBERSHIP = 'node/core/raft/membership.ts';
+const LOG = 'node/core/raft/log.ts';
+const ENTRY = 'node/core/raft/entry.ts';
+const SENDER = 'node/core/raft/snapshot-sender.ts';
+const TRANSFER = 'node/core/raft/transfer.ts';
 const OUTBOX = 'node/core/raft/outbox.ts';
 const MACHINE = 'node/core/state/machine.ts';
 const SCHEDULE = 'node/core/workflow/schedule.ts';
@@ -101,6 +105,14 @@ export const MUTANTS: readonly Mutant[] = [
     'this.#term = Math.max(0, boot.hardState.term - 1);',
   ),
 
+  mutant(
+    'wiped-member-votes',
+    'leaderCompleteness',
+    'node/core/raft/raft.ts',
+    'if (ANSWERS.has(message.kind) && !this.#replica.isDisk(from, dataUuid)) return;',
+    '',
+  ),
+
   // ---- log and commit
   mutant(
     'answers-before-flush',
@@ -160,8 +172,8 @@ export const MUTANTS: readonly Mutant[] = [
     'removes-without-joint',
     'memberSteps',
     MEMBERSHIP,
-    'outgoing: voters.length === from.voters.length ? [] : from.voters,',
-    'outgoing: [],',
+    'const outgoing = voters.length === from.voters.length ? [] : from.voters;',
+    'const outgoing: string[] = [];',
   ),
   mutant(
     'joint-asks-one-side',
@@ -189,8 +201,8 @@ export const MUTANTS: readonly Mutant[] = [
     'removed-member-never-campaigns',
     'progress',
     REPLICA,
-    'return this.memberships.mayDecide(this.nodeId) &&',
-    'return this.isVoter &&',
+    'this.memberships.mayDecide(this.nodeId, this.config.dataUuid) &&',
+    'this.isVoter &&',
   ),
   mutant(
     'lone-vote-unflushed',
@@ -207,7 +219,148 @@ export const MUTANTS: readonly Mutant[] = [
     "if (isStreamed(key) && !key.startsWith('d/')) records",
   ),
 
+  mutant(
+    'keeps-a-log-with-another-boundary',
+    'assertion',
+    REPLICA,
+    'log.termAt(anchor.index) !== undefined && log.entry(anchor.index).checksum === anchor.checksum',
+    'log.termAt(anchor.index) !== undefined',
+  ),
+  mutant(
+    'snapshot-with-the-newest-members',
+    'memberSteps',
+    SENDER,
+    'membership: encodeMembership(host, membership),',
+    'membership: encodeMembership(host, this.#replica.membership),',
+  ),
+  mutant(
+    'installs-half-a-snapshot',
+    'assertion',
+    RECEIVER,
+    'if (!incoming.complete || incoming.storedOffset < incoming.offset) return;',
+    '',
+  ),
+  mutant(
+    'snapshot-without-keys',
+    'oneMessagePerKey',
+    'node/core/state/snapshot-stream.ts',
+    'return key !== ANCHOR_KEY;',
+    "return key !== ANCHOR_KEY && !key.startsWith('d/');",
+  ),
+  {
+    name: 'changes-members-before-own-commit',
+    check: 'memberSteps',
+    edits: [
+      {
+        file: 'node/core/raft/raft.ts',
+        find: "if (log.termAt(commitIndex) !== term) return 'the leader has committed nothing in its term yet';",
+        replace: '',
+      },
+      {
+        file: LOOP,
+        find: "role === 'leader' && this.state.appliedIndex >= termStartIndex &&",
+        replace: "role === 'leader' &&",
+      },
+    ],
+  },
+  mutant(
+    'transfer-never-given-up',
+    'progress',
+    TRANSFER,
+    'nowMs >= this.#deadlineMs || !membership.voters.includes(this.#target)',
+    '!membership.voters.includes(this.#target)',
+  ),
+
+  // ---- who may campaign and lead
+  mutant(
+    'campaigns-unasked',
+    'preVote',
+    ELECTION,
+    'if (this.#votedIn) {\n      this.#startElection(false);',
+    'if (replica.isVoter) {\n      this.#startElection(false);',
+  ),
+  mutant(
+    'obeys-a-leader-of-the-past',
+    'preVote',
+    ELECTION,
+    "if (term !== this.#replica.term || role === 'leader' || !mayCampaign) return;",
+    "if (term > this.#replica.term || role === 'leader' || !mayCampaign) return;",
+  ),
+  mutant(
+    'leads-without-answers',
+    'checkQuorum',
+    LEADERSHIP,
+    'if (!replica.quorum((id) => this.isActive(id))) replica.follow(replica.term, undefined);',
+    'if (this.progress.size < 0) replica.follow(replica.term, undefined);',
+  ),
+  {
+    name: 'removed-member-disturbs',
+    check: 'stableLeader',
+    edits: [
+      { file: ELECTION, find: 'if (this.#hearsLeader() && request.transfer !== true) return;', replace: '' },
+      {
+        file: ELECTION,
+        find: 'if (this.#votedIn) {\n      this.#startElection(false);',
+        replace: 'if (replica.mayCampaign) {\n      this.#startElection(false);',
+      },
+    ],
+  },
+
+  // ---- disks
+  mutant('trusts-the-page-cache', 'commitDurable', 'node/sim/sim-coordinator.ts', 'this.logDisk.sync();', ''),
+  mutant(
+    'ignores-a-failed-flush',
+    'commitDurable',
+    'node/sim/sim-disk.ts',
+    'failed();\n        return;',
+    'this.#pending.shift()?.done();\n        return;',
+  ),
+  mutant(
+    'takes-a-damaged-entry',
+    'stateHash',
+    ENTRY,
+    'if (checksumOf(host, bytes) !== checksum) return undefined;',
+    '',
+  ),
+  mutant(
+    'counts-a-flush-of-an-older-term',
+    'commitDurable',
+    LOG,
+    'if (this.termAt(index) === term && index > this.durableIndex)',
+    'if (index > this.durableIndex)',
+  ),
+  mutant(
+    'commits-what-was-not-compared',
+    'commitHistory',
+    FOLLOWING,
+    'Math.min(request.leaderCommit, matchIndex)',
+    'Math.min(request.leaderCommit, replica.log.lastIndex)',
+  ),
+  mutant(
+    'cuts-what-only-memory-has',
+    'assertion',
+    LOOP,
+    'const upTo = Math.min(this.#durableAppliedIndex, safeCutIndex) - entriesKept;',
+    'const upTo = Math.min(this.state.appliedIndex, log.durableIndex);',
+  ),
+
   // ---- reads
+  {
+    name: 'reads-by-a-lease-without-answers',
+    check: 'linearizable',
+    edits: [
+      {
+        file: LEADERSHIP,
+        find: '(id === nodeId ? this.reads.round : roundOf(id))',
+        replace: '(id === nodeId || this.isActive(id) ? this.reads.round : roundOf(id))',
+      },
+      {
+        file: LEADERSHIP,
+        find: 'if (!replica.quorum((id) => this.isActive(id))) replica.follow(replica.term, undefined);',
+        replace: 'if (this.progress.size < 0) replica.follow(replica.term, undefined);',
+      },
+    ],
+  },
   mutant(
     'reads-without-round',
     'linearizable',
@@ -235,8 +388,8 @@ export const MUTANTS: readonly Mutant[] = [
     'acknowledges-appended',
     'acknowledgedApplied',
     LOOP,
-    'this.#appendEntry(commandKind, command, origin);',
-    'this.#answer(origin, { errorFields: [], items: [] });\n    this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });',
+    '} else this.#appendEntry(commandKind, command, origin);',
+    '} else {\n      this.#answer(origin, { errorFields: [], items: [] });\n      this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });\n    }',
   ),
   mutant('refuses-what-may-be-kept', 'refusedNotKept', INGRESS, 'batch.maybeKept = true;', ''),
   mutant(
@@ -253,6 +406,22 @@ export const MUTANTS: readonly Mutant[] = [
     'if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);',
     '',
   ),
+  {
+    name: 'keys-expire-by-a-local-clock',
+    check: 'oneMessagePerKey',
+    edits: [
+      {
+        file: 'node/core/state/message-table.ts',
+        find: 'export const DEDUP_WINDOW_MS = 24 * 3_600_000;',
+        replace: 'export const DEDUP_WINDOW_MS = 600_000;',
+      },
+      {
+        file: MACHINE,
+        find: 'this.messages.dedupOf(item.scopedKey, now.timeMs)',
+        replace: 'this.messages.dedupOf(item.scopedKey, now.wallMs)',
+      },
+    ],
+  },
   mutant(
     'forgets-instances-of-a-repeat',
     'outcomeTold',

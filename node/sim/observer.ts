@@ -8,6 +8,7 @@ import type { SimCoordinator } from './sim-coordinator.ts';
 export interface Observer {
   onBoot?(node: SimCoordinator): void;
   onSend?(node: SimCoordinator, to: string, message: Message): void;
+  onReceive?(node: SimCoordinator, from: string, message: Message): void;
   onPersist?(node: SimCoordinator, write: SequencedWrite): void;
   onApply?(node: SimCoordinator, entry: Entry, events: readonly StateEvent[]): void;
   /** A snapshot has replaced the state. */

@@ -53,6 +53,8 @@ export const RARE_STATES = [
     'plugin hangs',
     'worker left cleanly',
   ],
+  ...['damaged entry found', 'power loss took log writes from the page cache', 'TIMEOUT_NOW lost'],
+  ...['leader with a stalled disk deposed', 'learner promoted under a partition'],
   ...['joint membership committed', 'membership committed', 'leader removed'],
   ...['snapshot installed', 'snapshot installed with a joint membership in the log'],
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],

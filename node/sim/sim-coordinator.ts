@@ -44,13 +44,14 @@ export class SimCoordinator implements Endpoint {
   readonly role = 'coordinator';
   readonly process: SimProcess;
   readonly clock: SimClock;
-  readonly logDisk: SimLogDisk;
-  readonly stateDisk: SimStateDisk;
+  logDisk: SimLogDisk;
+  stateDisk: SimStateDisk;
   readonly #world: World;
-  readonly #voters: readonly string[];
+  #voters: readonly string[];
   readonly #observers: readonly Observer[];
   readonly #random: Random;
   #running: Running | undefined;
+  #disks = 1;
   /** Called once when this process is gone: connections to it break. */
   readonly onGone = new Set<() => void>();
   /** Set: called at a random moment of its next write. */
@@ -59,6 +60,8 @@ export class SimCoordinator implements Endpoint {
   crashAfterVote: (() => void) | undefined;
   /** Set: turns of the loop come up to this late. */
   slowTurnUsMax = 0;
+  /** Its last turn was told the time. */
+  ticked = false;
 
   constructor(world: World, id: string, voters: readonly string[], clock: SimClock, observers: readonly Observer[]) {
     const { seed, queue, plan, counters } = world;
@@ -71,6 +74,23 @@ export class SimCoordinator implements Endpoint {
     this.process = new SimProcess(queue);
     this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${id}`), plan.logDisk, counters);
     this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${id}`), plan.stateDisk, counters);
+  }
+
+  /** Which disk it has. */
+  get dataUuid(): string {
+    return `disk ${this.#disks} of ${this.id}`;
+  }
+
+  /** The process is gone, and what it had on its disk as well: it comes back with an empty one. */
+  loseDisk(): void {
+    this.crash();
+    const { seed, queue, plan, counters } = this.#world;
+    const of = `${this.id}:${++this.#disks}`;
+    // Who was born alone must come back with `join` (docs/members.md), or it would be born again.
+    if (this.#voters.length === 1) this.#voters = [];
+    this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${of}`), plan.logDisk, counters);
+    this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${of}`), plan.stateDisk, counters);
+    counters.add('fault: disk lost');
   }
 
   get coordinator(): Coordinator | undefined {
@@ -199,8 +219,9 @@ export class SimCoordinator implements Endpoint {
     if (this.#running !== undefined) this.#turn(this.#running);
   }
 
-  onMessage(from: string, message: Message): void {
-    this.#take({ kind: 'message', from, message });
+  onMessage(from: string, message: Message, dataUuid: string | undefined): void {
+    for (const observer of this.#observers) observer.onReceive?.(this, from, message);
+    this.#take({ kind: 'message', from, message, dataUuid });
   }
 
   onPeerUp(peer: string, role: PeerRole): void {
@@ -214,7 +235,7 @@ export class SimCoordinator implements Endpoint {
   #config() {
     const { plan } = this.#world;
     return {
-      raft: { nodeId: this.id, ...plan.timing },
+      raft: { nodeId: this.id, dataUuid: this.dataUuid, ...plan.timing },
       voters: this.#voters,
       clusterName: 'simulated',
       newClusterId: `made by ${this.id}`,
@@ -352,6 +373,7 @@ export class SimCoordinator implements Endpoint {
     const { coordinator, ingress, inbox, replies } = running;
     ingress.flush();
     const now = this.clock.now();
+    this.ticked = inbox.some(({ kind }) => kind === 'tick');
     for (const input of inbox.splice(0)) coordinator.step(input, now);
     const more = coordinator.turn(now);
     for (const observer of this.#observers) observer.onTurn?.(this);

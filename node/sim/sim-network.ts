@@ -40,7 +40,9 @@ export interface Endpoint {
   readonly id: string;
   readonly role: PeerRole;
   readonly process: SimProcess;
-  onMessage(from: string, message: Message): void;
+  /** Of a coordinator, as it says in HELLO. */
+  readonly dataUuid?: string;
+  onMessage(from: string, message: Message, dataUuid: string | undefined): void;
   onPeerUp(peer: string, role: PeerRole): void;
   onPeerDown(peer: string, role: PeerRole): void;
 }
@@ -48,6 +50,8 @@ export interface Endpoint {
 interface Frame {
   code: number;
   payload: Uint8Array;
+  /** The disk that its sender had. */
+  dataUuid: string | undefined;
 }
 
 /** One end's view of a connection. */
@@ -177,6 +181,11 @@ export class SimNetwork {
     }
   }
 
+  /** Some direction is blocked. */
+  get cut(): boolean {
+    return [...this.#links.values()].some(({ ends }) => ends.some(({ blocked }) => blocked));
+  }
+
   /** Breaks the connection: what is in flight is lost. */
   reset(a: string, b: string): void {
     const link = this.#link(a, b);
@@ -195,7 +204,7 @@ export class SimNetwork {
     if (link === undefined) return false;
     const [own, other] = sides(link, from);
     if (own.view === 0) return false;
-    const frame = encodeMessage(nodeHost, message);
+    const frame = { ...encodeMessage(nodeHost, message), dataUuid: own.endpoint.dataUuid };
     this.#counters.add('frames');
     if (RAFT_KINDS.has(message.kind)) {
       this.#keep(own, other, frame);
@@ -267,7 +276,7 @@ export class SimNetwork {
     this.#trace.mix(frame.code, frame.payload.length);
     if (this.#trace.verbose)
       this.#trace.note('', '', `${own.endpoint.id} -> ${other.endpoint.id} ${message.kind} ${summary(message)}`);
-    other.endpoint.onMessage(own.endpoint.id, message);
+    other.endpoint.onMessage(own.endpoint.id, message, frame.dataUuid);
   }
 
   #delayUs(): number {

@@ -4,12 +4,13 @@ import { isJoint, membershipOf, members } from '../core/raft/membership.ts';
 import { Admin } from './admin.ts';
 import { checkContent, checkHistory } from './checks/final-checks.ts';
 import { History } from './checks/history.ts';
+import { ElectionChecks } from './checks/election-checks.ts';
 import { RaftChecks } from './checks/raft-checks.ts';
 import { StateChecks } from './checks/state-checks.ts';
 import { Client } from './client.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
-import { makePlan } from './plan.ts';
+import { makePlan, type Plan } from './plan.ts';
 import { Roster } from './roster.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimCoordinator } from './sim-coordinator.ts';
@@ -22,6 +23,8 @@ import { makeWorld, type World } from './world.ts';
 const MAJORITY_US = 30_000_000;
 const REST_US = 240_000_000;
 const LEAVE_US = 20_000_000;
+/** Longer than the longest election time-out. */
+const CALM_US = 5_000_000;
 const LOOK_US = 250_000;
 /** More events than any sound run has: the simulation itself spins. */
 const EVENTS_MAX = 3_000_000;
@@ -33,16 +36,23 @@ export interface SeedReport {
   nodeSeconds: number;
   events: number;
   counts: ReadonlyMap<string, number>;
+  /** How many faults it had, those left out among them. */
+  faults: number;
   failure: { check: Check; detail: string } | undefined;
 }
 
 export function runSeed(seed: number, print?: (line: string) => void): SeedReport {
-  const plan = makePlan(seed);
+  return runPlan(seed, makePlan(seed), print);
+}
+
+/** The same, by a plan that need not be the seed's own. */
+export function runPlan(seed: number, plan: Plan, print?: (line: string) => void): SeedReport {
   const world = makeWorld(seed, plan, print);
   if (print !== undefined) print(JSON.stringify(plan));
+  const simulation = new Simulation(world);
   let failure: SeedReport['failure'];
   try {
-    new Simulation(world).run();
+    simulation.run();
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     failure =
@@ -59,6 +69,7 @@ export function runSeed(seed: number, print?: (line: string) => void): SeedRepor
     nodeSeconds: virtualSeconds * (plan.coordinators + plan.spares + plan.workers),
     events: world.queue.count,
     counts: world.counters.counts,
+    faults: simulation.faults,
     failure,
   };
 }
@@ -81,7 +92,7 @@ class Simulation {
     const { seed, plan, queue, counters, network } = world;
     this.#world = world;
     this.#random = Random.stream(seed, 'simulation');
-    this.#raft = new RaftChecks(counters);
+    this.#raft = new RaftChecks(counters, () => network.cut);
     this.#history = new History(queue, this.#state);
     const clock = (): SimClock => {
       const rate = 1 + plan.drift * (2 * this.#random.fraction() - 1);
@@ -89,7 +100,8 @@ class Simulation {
     };
     const ids = Array.from({ length: plan.coordinators + plan.spares }, (_, i) => `c${i + 1}`);
     const voters = ids.slice(0, plan.coordinators);
-    this.#coordinators = ids.map((id) => new SimCoordinator(world, id, voters, clock(), [this.#raft, this.#state]));
+    const checks = [this.#raft, new ElectionChecks(counters, plan.timing.electionMsMax), this.#state];
+    this.#coordinators = ids.map((id) => new SimCoordinator(world, id, voters, clock(), checks));
     this.#workers = Array.from({ length: plan.workers }, (_, i) => {
       // The first worker can do everything; the others most of it.
       const types = TASK_TYPES.filter(() => i === 0 || this.#random.chance(0.7));
@@ -103,6 +115,10 @@ class Simulation {
     this.#client = new Client(world, this.#roster, Random.stream(seed, 'client'), this.#history);
     this.#workload = new Workload(world, this.#client, this.#history);
     this.#nemesis = new Nemesis(world, this.#coordinators, this.#workers);
+  }
+
+  get faults(): number {
+    return this.#nemesis.count;
   }
 
   run(): void {
@@ -121,11 +137,20 @@ class Simulation {
     this.#workload.probe(this.#roster);
     this.#demandWithin(REST_US, () => this.#unrest());
     this.#check();
+    this.#stayCalm();
     for (const worker of this.#workers) worker.drain();
     this.#demandWithin(LEAVE_US, () => {
       const held = this.#workers.filter(({ node }) => node?.left !== true).map(({ id }) => id);
       return held.length === 0 ? undefined : `${held.join()} cannot leave: results are not acknowledged`;
     });
+  }
+
+  /** Nothing goes wrong any more, so nobody has a reason to campaign: not even who was removed and does not know it. */
+  #stayCalm(): void {
+    const before = this.#roster.leader?.coordinator?.raft.term;
+    this.#runUntil(this.#world.queue.nowUs + CALM_US, () => false);
+    const after = this.#roster.leader?.coordinator?.raft.term;
+    demand(before === after, 'stableLeader', () => `term ${String(before)} has become ${String(after)}`);
   }
 
   /** A random majority must do without the others. */
@@ -148,7 +173,7 @@ class Simulation {
   }
 
   #check(): void {
-    const nodes = this.#roster.members;
+    const nodes = this.#roster.members.filter((node) => !this.#roster.isLost(node));
     checkContent(nodes);
     this.#history.check();
     for (const node of nodes) checkHistory(node, this.#history);
@@ -161,9 +186,10 @@ class Simulation {
     const { lastIndex } = leader.raft.log;
     if (isJoint(leader.raft.membership)) return 'a change of the members is not settled';
     const ids = members(leader.raft.membership);
-    for (const { id, coordinator, unanswered } of this.#coordinators) {
+    for (const node of this.#coordinators) {
+      const { id, coordinator, unanswered } = node;
       if (unanswered > 0) return `${id} owes ${unanswered} answers`;
-      if (!ids.includes(id)) continue;
+      if (!ids.includes(id) || this.#roster.isLost(node)) continue;
       const applied = coordinator?.state.appliedIndex;
       if (applied !== lastIndex) return `${id} is at ${String(applied)} of ${lastIndex}`;
     }

@@ -20,6 +20,7 @@ interface Known {
 }
 
 interface NodeRecord {
+  id: string;
   /** Highest term it has spoken in. */
   term: number;
   /** Its vote per term. */
@@ -35,6 +36,8 @@ const TWO_40 = 2 ** 40;
 
 export class RaftChecks implements Observer {
   readonly #counters: Counters;
+  /** The network is partitioned. */
+  readonly #isCut: () => boolean;
   #nodes: readonly SimCoordinator[] = [];
   #roster: Roster | undefined;
   /** How far leaders have shown that what they commit is durable; followers go by their word. */
@@ -47,8 +50,9 @@ export class RaftChecks implements Observer {
   /** By index, from 1. */
   readonly #committed: Known[] = [{ term: 0, checksum: 0, committedIn: 0 }];
 
-  constructor(counters: Counters) {
+  constructor(counters: Counters, isCut: () => boolean) {
     this.#counters = counters;
+    this.#isCut = isCut;
   }
 
   watch(roster: Roster): void {
@@ -81,8 +85,8 @@ export class RaftChecks implements Observer {
     switch (message.kind) {
       case 'REQUEST_VOTE':
         this.#vote(node, record, message.body.term, node.id);
-        for (const [id, other] of this.#records) {
-          if (id !== node.id && other.votes.get(message.body.term) === id)
+        for (const other of this.#records.values()) {
+          if (other.id !== node.id && other.votes.get(message.body.term) === other.id)
             this.#counters.add('two candidates in one term');
         }
         break;
@@ -215,6 +219,8 @@ export class RaftChecks implements Observer {
       return `${node.id} applies ${JSON.stringify(membership)} at ${index} after ${JSON.stringify(before)}`;
     });
     this.#counters.add(isJoint(membership) ? 'joint membership committed' : 'membership committed');
+    const isPromotion = membership.voters.some((id) => before.learners.includes(id));
+    if (isPromotion && this.#isCut()) this.#counters.add('learner promoted under a partition');
     if (node.coordinator?.raft.role === 'leader' && !membership.voters.includes(node.id)) {
       this.#counters.add('leader removed');
     }
@@ -243,10 +249,12 @@ export class RaftChecks implements Observer {
   }
 
   #record(node: SimCoordinator): NodeRecord {
-    const known = this.#records.get(node.id);
+    // Another disk is another voter: nothing that the one before promised is known to it, and it must not count as that.
+    const known = this.#records.get(node.dataUuid);
     if (known !== undefined) return known;
-    const record: NodeRecord = { term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, membership: undefined };
-    this.#records.set(node.id, record);
+    const { id } = node;
+    const record: NodeRecord = { id, term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, membership: undefined };
+    this.#records.set(node.dataUuid, record);
     return record;
   }
 }
