@@ -102,11 +102,16 @@ export class CoordinatorProcess {
     this.#links = new MemberLinks(config.nodeId, config.coordinators, config.join);
     this.#clients = this.#clientPort();
     this.#net = new PeerNet({
-      self: { nodeId: config.nodeId, role: 'coordinator', clusterName: config.clusterName, dataUuid: logStore.boot.dataUuid },
+      self: {
+        nodeId: config.nodeId,
+        role: 'coordinator',
+        clusterName: config.clusterName,
+        dataUuid: logStore.boot.dataUuid,
+      },
       host: nodeHost,
       listen: config.peer,
       onMessage: ({ nodeId, dataUuid }, message) => this.#take({ kind: 'message', from: nodeId, message, dataUuid }),
-      onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId, role: peer.role }),
+      onPeerUp: ({ nodeId, role, dataUuid }) => this.#take({ kind: 'peerUp', peer: nodeId, role, dataUuid }),
       onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
       compression: config.peer.compression,
       coordinatorIds: this.#links.ids,
@@ -217,11 +222,6 @@ export class CoordinatorProcess {
         itemsMax: config.limits.requestItemsMax,
       },
       timeouts: { drainMs: config.drainTimeoutMs },
-      log: parts.logging.component('http'),
-      onBug: parts.onFatal,
-    });
-  }
-
       backup: new BackupDesk({
         gateway: this.#gateway(),
         disk: this.#stateDisk,
@@ -230,6 +230,11 @@ export class CoordinatorProcess {
         bornWith: config.coordinators.map(({ id }) => id),
         log: loopLog(parts.logging),
       }),
+      log: parts.logging.component('http'),
+      onBug: parts.onFatal,
+    });
+  }
+
   async #listen(): Promise<CoordinatorAddresses> {
     const peer = await this.#net.listen();
     const http = await this.#api.listen();
