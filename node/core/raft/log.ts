@@ -105,7 +105,7 @@ export class RaftLog {
 
   /** Encoded entries from `from`, at most `bytesMax` but at least one. */
   slice(from: number, bytesMax: number): Uint8Array[] {
-    if (from < this.#memoryFirst) return this.#reader.read(from, this.#memoryFirst, bytesMax);
+    if (from < this.#memoryFirst) return this.#intactFromDisk(from, bytesMax);
     const out: Uint8Array[] = [];
     let bytes = 0;
     for (let index = from; index <= this.lastIndex; index++) {
@@ -145,6 +145,16 @@ export class RaftLog {
     this.#lastChecksum = anchor.checksum;
     this.firstIndex = anchor.index;
     this.durableIndex = anchor.index - 1;
+  }
+
+  /** Damage stops this node: a follower could only refuse the entry, and be sent it again for ever. */
+  #intactFromDisk(from: number, bytesMax: number): Uint8Array[] {
+    const read = this.#reader.read(from, this.#memoryFirst, bytesMax);
+    read.forEach((bytes, i) => {
+      const index = from + i;
+      assert(decodeEntry(this.#host, bytes)?.index === index, `entry ${String(index)} on disk is intact`);
+    });
+    return read;
   }
 
   #fromDisk(index: number): Entry {
