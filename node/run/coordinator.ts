@@ -107,6 +107,7 @@ export class CoordinatorProcess {
         role: 'coordinator',
         clusterName: config.clusterName,
         dataUuid: logStore.boot.dataUuid,
+        clusterId: () => this.#coordinator.state.clusterId,
       },
       host: nodeHost,
       listen: config.peer,

@@ -23,6 +23,8 @@ export const Hello = struct('Hello', {
   authorization: optional(text(8)),
   /** Of a coordinator: which disk it has (docs/members.md). */
   dataUuid: optional(text(9)),
+  /** Of a coordinator that knows it: a restored cluster has the name of the old one, and another id. */
+  clusterId: optional(text(10)),
 });
 /** From now on, at most so many calls and bytes of their payloads may be unanswered on this connection. */
 export const Credit = struct('Credit', { calls: u32(1), bytes: u64(2) });

@@ -11,6 +11,8 @@ export interface Self {
   readonly clusterName: string;
   /** Of a coordinator: which disk it has. */
   readonly dataUuid?: string;
+  /** Of a coordinator: the id of its cluster, empty until it knows it. */
+  readonly clusterId?: () => string;
 }
 
 export type HelloBody = Body<'HELLO'>;
@@ -21,6 +23,7 @@ export type Refusal =
   | 'bad_hello'
   | 'certificate_of_another_node'
   | 'not_a_coordinator'
+  | 'other_cluster_id'
   | 'self_connection'
   | 'unexpected_lane'
   | 'unexpected_node'
@@ -44,8 +47,12 @@ const NODE_ID_CHARS_MAX = 253;
 
 export function helloOf(self: Self, lane: Lane, features: readonly string[]): HelloBody {
   const { nodeId, role, clusterName, dataUuid } = self;
-  const disk = dataUuid === undefined ? {} : { dataUuid };
-  return { nodeId, role, clusterName, lane, features, versionMin: VERSIONS.min, versionMax: VERSIONS.max, ...disk };
+  const clusterId = self.clusterId?.() ?? '';
+  const known = {
+    ...(dataUuid === undefined ? {} : { dataUuid }),
+    ...(clusterId === '' ? {} : { clusterId }),
+  };
+  return { nodeId, role, clusterName, lane, features, versionMin: VERSIONS.min, versionMax: VERSIONS.max, ...known };
 }
 
 export function isLane(value: string): value is Lane {
@@ -68,6 +75,8 @@ export function helloRefusal(self: Self, hello: HelloBody, expected: Expectation
   if (!isLane(hello.lane) || !isRole(role)) return 'bad_hello';
   if (nodeId === '' || nodeId.length > NODE_ID_CHARS_MAX) return 'bad_hello';
   if (clusterName !== self.clusterName) return 'wrong_cluster';
+  const ownId = self.clusterId?.() ?? '';
+  if (hello.clusterId !== undefined && ownId !== '' && hello.clusterId !== ownId) return 'other_cluster_id';
   if (expected.identity !== undefined && expected.identity.role !== role) return 'certificate_of_another_role';
   if (expected.identity !== undefined && expected.identity.name !== nodeId) return 'certificate_of_another_node';
   if (nodeId === self.nodeId) return 'self_connection';

@@ -54,6 +54,25 @@ describe('PeerNet against wrong and hostile peers', () => {
     expect([...ours.events, ...theirs.events]).toEqual([]);
   });
 
+  it('refuses nodes of a cluster of the same name and another id, once both know theirs', async () => {
+    const ids = new Map([
+      ['n1', 'new'],
+      ['n2', ''],
+      ['n3', 'old'],
+    ]);
+    const coordinator = (nodeId: string) =>
+      node(nodeId, {
+        self: { nodeId, role: 'coordinator', clusterName: 'test', clusterId: () => ids.get(nodeId) ?? '' },
+      });
+    const [restored, empty, old] = [coordinator('n1'), coordinator('n2'), coordinator('n3')];
+    const address = await restored.listen();
+    empty.net.dial(address);
+    old.net.dial(address);
+    await restored.until(() => restored.count('tcp other_cluster_id') >= 2 && restored.isUp(empty));
+    expect(restored.isUp(old)).toBe(false);
+    expect(old.events).toEqual([]);
+  });
+
   it('refuses a node under another id than expected', async () => {
     const [n1, n2] = [node('n1'), node('n2')];
     n2.net.dial(await n1.listen(), 'n9');
