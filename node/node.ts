@@ -246,6 +246,7 @@ export class Coordinator {
         } else {
           this.#peersUp.add(input.peer);
           this.raft.peerUp(input.peer);
+          this.#tellStranger(input.peer, input.dataUuid);
         }
         break;
       case 'peerDown':

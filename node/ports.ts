@@ -43,7 +43,7 @@ export type Input =
   | { kind: 'tick' }
   /** `dataUuid`: the disk of the coordinator that sent it. */
   | { kind: 'message'; from: string; message: Message; dataUuid?: string | undefined }
-  | { kind: 'peerUp'; peer: string; role: PeerRole }
+  | { kind: 'peerUp'; peer: string; role: PeerRole; dataUuid?: string | undefined }
   | { kind: 'peerDown'; peer: string; role: PeerRole }
   /** The write with this sequence, and all before it, is flushed. */
   | { kind: 'persisted'; sequence: number }

@@ -36,6 +36,7 @@ export class Admin {
     const { leader } = this.#roster;
     const membership = leader?.coordinator?.raft.membership;
     if (leader === undefined || membership === undefined) return;
+    if (this.#random.chance(0.15)) this.#loseDisk();
     if (this.#random.chance(0.3)) {
       const target = this.#random.pick(membership.voters);
       this.#note(`transfer to ${target}`);
@@ -46,6 +47,17 @@ export class Admin {
     if (change === undefined) return;
     this.#note(`${change.kind} ${JSON.stringify(change)}`);
     leader.administer({ kind: 'changeMembers', change });
+  }
+
+  /** A disk dies, and its machine comes back with an empty one. */
+  #loseDisk(): void {
+    const node = this.#random.pick(this.#roster.nodes);
+    if (!this.#roster.mayLoseDisk(node)) return;
+    this.#note(`${node.id} loses its disk`);
+    node.loseDisk();
+    this.#world.queue.after(this.#random.integer(1_000, CHANGE_GAP_US), () => {
+      if (!node.process.alive) node.boot();
+    });
   }
 
   #note(text: string): void {
@@ -60,7 +72,14 @@ export class Admin {
     const inside = members(membership);
     const outside = this.#roster.nodes.map(({ id }) => id).filter((id) => !inside.includes(id));
     const [first, second] = shuffled(random, learners);
+    const lost = this.#roster.nodes.find((node) => this.#roster.isLost(node));
+    if (lost !== undefined && random.chance(0.7)) {
+      const isReplaced = first !== undefined && voters.includes(lost.id) && random.chance(0.3);
+      return isReplaced ? { kind: 'replace', out: lost.id, in: first } : { kind: 'renew', id: lost.id };
+    }
     const possible: MembershipChange[] = [];
+    // After a disk was lost their number is even for a while.
+    if (first !== undefined && voters.length % 2 === 0) possible.push({ kind: 'promote', ids: [first] });
     if (outside.length > 0) possible.push({ kind: 'addLearner', id: random.pick(outside) });
     if (first !== undefined && second !== undefined) possible.push({ kind: 'promote', ids: [first, second] });
     if (first !== undefined) possible.push({ kind: 'replace', out: random.pick(voters), in: first });

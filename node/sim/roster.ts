@@ -1,5 +1,5 @@
 /** Which coordinators are members, seen from outside: by the newest change of the members that any of them has applied. */
-import { type Membership, members, quorum } from '../core/raft/membership.ts';
+import { isDiskOf, isJoint, memberInfo, type Membership, members, quorum } from '../core/raft/membership.ts';
 import type { SimCoordinator } from './sim-coordinator.ts';
 
 export class Roster {
@@ -39,6 +39,33 @@ export class Roster {
     const memberships = this.nodes.flatMap(({ coordinator, logDisk }) =>
       coordinator === undefined ? logDisk.memberships : [coordinator.raft.membership],
     );
-    return [this.current, ...memberships].every((membership) => quorum(membership, holds));
+    return [this.current, ...memberships].every((membership) => {
+      return quorum(membership, (id) => holds(id) && isDiskOf(membership, id, this.#diskOf(id)));
+    });
+  }
+
+  /** Whether `node` has another disk than the member has that it stands for. */
+  isLost(node: SimCoordinator): boolean {
+    const membership = this.leader?.coordinator?.raft.membership ?? this.current;
+    return members(membership).includes(node.id) && !isDiskOf(membership, node.id, node.dataUuid);
+  }
+
+  /**
+   * Whether `node` may lose its disk without anything being lost for good: the others decide, and every one of them has
+   * it on its own disk which disks count. Until then the cluster is too young to tell one from another.
+   */
+  mayLoseDisk(node: SimCoordinator): boolean {
+    if (!this.members.includes(node) || !this.decides((id) => id !== node.id)) return false;
+    return this.members.every((member) => {
+      const raft = member.coordinator?.raft;
+      if (raft === undefined || isJoint(raft.membership) || raft.membershipIndex === 0) return false;
+      if (raft.log.durableIndex < raft.membershipIndex || raft.commitIndex < raft.membershipIndex) return false;
+      const { voters } = raft.membership;
+      return voters.every((id) => memberInfo(raft.membership, id).dataUuid !== undefined);
+    });
+  }
+
+  #diskOf(id: string): string | undefined {
+    return this.nodes.find((node) => node.id === id)?.dataUuid;
   }
 }

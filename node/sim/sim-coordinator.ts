@@ -224,8 +224,8 @@ export class SimCoordinator implements Endpoint {
     this.#take({ kind: 'message', from, message, dataUuid });
   }
 
-  onPeerUp(peer: string, role: PeerRole): void {
-    this.#take({ kind: 'peerUp', peer, role });
+  onPeerUp(peer: string, role: PeerRole, dataUuid: string | undefined): void {
+    this.#take({ kind: 'peerUp', peer, role, dataUuid });
   }
 
   onPeerDown(peer: string, role: PeerRole): void {

@@ -43,7 +43,7 @@ export interface Endpoint {
   /** Of a coordinator, as it says in HELLO. */
   readonly dataUuid?: string;
   onMessage(from: string, message: Message, dataUuid: string | undefined): void;
-  onPeerUp(peer: string, role: PeerRole): void;
+  onPeerUp(peer: string, role: PeerRole, dataUuid: string | undefined): void;
   onPeerDown(peer: string, role: PeerRole): void;
 }
 
@@ -337,7 +337,7 @@ export class SimNetwork {
       // A half-open rest of before is replaced.
       if (end.view !== 0) end.endpoint.onPeerDown(id, role);
       end.view = epoch;
-      end.endpoint.onPeerUp(id, role);
+      end.endpoint.onPeerUp(id, role, other.endpoint.dataUuid);
     });
   }
 

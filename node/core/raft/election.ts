@@ -103,6 +103,11 @@ export class Elections {
     return request.lastLogIndex >= log.lastIndex;
   }
 
+  /** Nobody with an empty log can lead a cluster that is there already, as this node was told it is. */
+  #isBirth(request: Body<'REQUEST_VOTE'>): boolean {
+    return this.#replica.standsBack && request.lastLogIndex === 0;
+  }
+
   #hearsLeader(): boolean {
     const { role, leaderId, nowMs, config } = this.#replica;
     if (role === 'leader') return true;
@@ -138,6 +143,7 @@ export class Elections {
       request.term === replica.term &&
       (replica.votedFor === null || replica.votedFor === request.candidateId) &&
       replica.role !== 'leader' &&
+      !this.#isBirth(request) &&
       this.#upToDate(request);
     if (granted) {
       replica.vote(request.candidateId);

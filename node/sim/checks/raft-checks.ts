@@ -28,6 +28,8 @@ interface NodeRecord {
   /** Commit index of the process as last seen. */
   commitIndex: number;
   ledTerm: number;
+  /** It led at the end of its last turn. */
+  leading: boolean;
   /** The membership it acted on at the end of its last turn. */
   membership: Membership | undefined;
 }
@@ -75,6 +77,7 @@ export class RaftChecks implements Observer {
     );
     record.commitIndex = 0;
     record.ledTerm = 0;
+    record.leading = false;
     record.membership = undefined;
     if (raft.log.lastIndex > raft.commitIndex) this.#counters.add('restart with entries to apply again');
     this.onTurn(node);
@@ -150,6 +153,8 @@ export class RaftChecks implements Observer {
     // What it learned as a follower, in the turn that made it the leader, it has not counted itself.
     const counted = raft.role === 'leader' && record.ledTerm === raft.term;
     if (raft.role === 'leader' && record.ledTerm !== raft.term) this.#onLeader(node, record, raft.term);
+    const led = record.leading;
+    record.leading = raft.role === 'leader';
     const before = record.membership ?? raft.membership;
     record.membership = raft.membership;
     if (raft.commitIndex === record.commitIndex) return;
@@ -160,6 +165,9 @@ export class RaftChecks implements Observer {
       const { term, checksum } = raft.log.entry(index);
       const known = this.#committed[index];
       if (known === undefined) this.#committed[index] = { term, checksum, committedIn: raft.term };
+      demand(known !== undefined || led, 'commitOwnTerm', () => {
+        return `${node.id} is the first to commit entry ${index}, and is no leader that could have counted it`;
+      });
       demand(known === undefined || known.checksum === checksum, 'commitHistory', () => {
         return `${node.id} commits entry ${index} of term ${term}, already committed is one of term ${String(known?.term)}`;
       });
@@ -253,7 +261,7 @@ export class RaftChecks implements Observer {
     const known = this.#records.get(node.dataUuid);
     if (known !== undefined) return known;
     const { id } = node;
-    const record: NodeRecord = { id, term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, membership: undefined };
+    const record: NodeRecord = { id, term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, leading: false, membership: undefined };
     this.#records.set(node.dataUuid, record);
     return record;
   }
