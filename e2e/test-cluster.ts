@@ -16,9 +16,14 @@ export class TestCluster {
     this.#dir = dir;
   }
 
-  static async start(options: Omit<LocalClusterOptions, 'dataDir'>): Promise<TestCluster> {
+  /** `prepare` may put data in place before the first node starts. */
+  static async start(
+    options: Omit<LocalClusterOptions, 'dataDir'>,
+    prepare: (dataDir: string) => Promise<void> = () => Promise.resolve(),
+  ): Promise<TestCluster> {
     const dir = await mkdtemp(path.join(tmpdir(), 'distric-e2e-'));
     try {
+      await prepare(path.join(dir, 'cluster'));
       return new TestCluster(await LocalCluster.start({ ...options, dataDir: path.join(dir, 'cluster') }), dir);
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
