@@ -5,7 +5,7 @@ import type { Random } from '../../base/random.ts';
 import { nodeHost } from '../io/host.ts';
 import type { Command, CommandOutcome, Gateway, ItemOutcome, Query, QueryOutcome } from '../requests.ts';
 import type { History, Submission, Try } from './checks/history.ts';
-import type { MessageOutput } from './models.ts';
+import type { MessageOutput } from '../../api/models.ts';
 import type { Roster } from './roster.ts';
 import type { SimCoordinator } from './sim-coordinator.ts';
 import { demand } from './violation.ts';

@@ -5,8 +5,15 @@
  */
 import type { Command, CommandOutcome, ItemOutcome, QueryOutcome } from '../../requests.ts';
 import type { EventQueue } from '../event-queue.ts';
-import { type Model, type Operation, violations } from '../linearizability.ts';
-import { MESSAGE, type MessageInput, type MessageOutput, RULE, type RuleInput, type RuleOutput } from '../models.ts';
+import { type Model, type Operation, violations } from '../../../base/linearizability.ts';
+import {
+  MESSAGE,
+  type MessageInput,
+  type MessageOutput,
+  RULE,
+  type RuleInput,
+  type RuleOutput,
+} from '../../../api/models.ts';
 import { demand } from '../violation.ts';
 import type { StateChecks } from './state-checks.ts';
 

@@ -1,5 +1,5 @@
 /** What of the product behaves like single objects, as models for the linearizability checker. */
-import type { Model } from './linearizability.ts';
+import type { Model } from '../base/linearizability.ts';
 
 export type RuleInput = { kind: 'put'; version: number } | { kind: 'delete' } | { kind: 'get' };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { linearizable, type Model, type Operation, violations } from './linearizability.ts';
+import { linearizable, type Model, type Operation, violations } from '../base/linearizability.ts';
 import { MESSAGE, type MessageInput, type MessageOutput, RULE, type RuleInput, type RuleOutput } from './models.ts';
 
 type Register = Operation<number | 'read', number>;
