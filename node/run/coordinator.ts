@@ -101,27 +101,7 @@ export class CoordinatorProcess {
     });
     this.#links = new MemberLinks(config.nodeId, config.coordinators, config.join);
     this.#clients = this.#clientPort();
-    this.#net = new PeerNet({
-      self: {
-        nodeId: config.nodeId,
-        role: 'coordinator',
-        clusterName: config.clusterName,
-        dataUuid: logStore.boot.dataUuid,
-        clusterId: () => this.#coordinator.state.clusterId,
-      },
-      host: nodeHost,
-      listen: config.peer,
-      onMessage: ({ nodeId, dataUuid }, message) => this.#take({ kind: 'message', from: nodeId, message, dataUuid }),
-      onPeerUp: ({ nodeId, role, dataUuid }) => this.#take({ kind: 'peerUp', peer: nodeId, role, dataUuid }),
-      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
-      compression: config.peer.compression,
-      coordinatorIds: this.#links.ids,
-      strangers: true,
-      ...parts.tls?.peerOptions,
-      clients: this.#clients.door,
-      metrics: parts.netMetrics,
-      log: parts.logging.component('net'),
-    });
+    this.#net = this.#peerNet();
     const { profile } = config.raft;
     const { eventLoopDelay } = parts.nodeMetrics;
     this.#profileWatch = new ProfileWatch(profile, RAFT_PROFILES[profile].electionMsMin, eventLoopDelay, log);
@@ -200,6 +180,32 @@ export class CoordinatorProcess {
       await started.stop();
       throw error;
     }
+  }
+
+  #peerNet(): PeerNet {
+    const config = this.#config;
+    const parts = this.#parts;
+    return new PeerNet({
+      self: {
+        nodeId: config.nodeId,
+        role: 'coordinator',
+        clusterName: config.clusterName,
+        dataUuid: this.#logStore.boot.dataUuid,
+        clusterId: () => this.#coordinator.state.clusterId,
+      },
+      host: nodeHost,
+      listen: config.peer,
+      onMessage: ({ nodeId, dataUuid }, message) => this.#take({ kind: 'message', from: nodeId, message, dataUuid }),
+      onPeerUp: ({ nodeId, role, dataUuid }) => this.#take({ kind: 'peerUp', peer: nodeId, role, dataUuid }),
+      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
+      compression: config.peer.compression,
+      coordinatorIds: this.#links.ids,
+      strangers: true,
+      ...parts.tls?.peerOptions,
+      clients: this.#clients.door,
+      metrics: parts.netMetrics,
+      log: parts.logging.component('net'),
+    });
   }
 
   #openApi(): ApiServer {

@@ -83,6 +83,7 @@ const DONE: Readonly<Record<string, number>> = {
   'POST /rules': 201,
   'POST /workflow-definitions': 201,
   'POST /keys': 201,
+  'POST /cluster/members': 201,
   'DELETE /rules/:id': 204,
   'DELETE /workflow-definitions/:id': 204,
   'DELETE /keys/:id': 204,
@@ -99,12 +100,15 @@ const BODIES: Readonly<Record<string, unknown>> = {
   },
   'workflow-definitions': { id: 'x', version: 1, tasks: [{ id: 'a', type: 't' }] },
   keys: { name: 'ci', role: 'submitter' },
+  'cluster/members': { id: 'c2', address: '10.0.0.2:7400' },
+  'cluster/members/promote': { ids: ['c2', 'c3'] },
+  'cluster/members/remove': { ids: ['c4', 'c5'] },
 };
 
 function bodyFor(method: string, path: string): string | undefined {
   if (method !== 'POST' && method !== 'PUT') return undefined;
   if (path.endsWith('/rotate') || path.endsWith('/cancel')) return undefined;
-  return JSON.stringify(BODIES[path.split('/')[1] ?? '']);
+  return JSON.stringify(BODIES[path.slice(1)] ?? BODIES[path.split('/')[1] ?? '']);
 }
 
 describe('the auth matrix', () => {
@@ -176,7 +180,7 @@ describe('the auth matrix', () => {
     ]);
     expect(table['read-only']?.every((route) => route.startsWith('GET '))).toBe(true);
     for (const route of GUARDED_ROUTES) {
-      const ofAdmins = /\/(keys|audit|cluster\/backup)/.test(route);
+      const ofAdmins = /\/(keys|audit|cluster\/backup)|^(POST|DELETE) \/cluster/.test(route);
       expect([route, table['operator']?.includes(route)]).toEqual([route, !ofAdmins]);
       expect([route, table['read-only']?.includes(route)]).toEqual([route, route.startsWith('GET ') && !ofAdmins]);
       expect(table['admin']).toContain(route);
