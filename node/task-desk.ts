@@ -389,6 +389,10 @@ export class TaskDesk {
           'catalog changed',
         );
         break;
+      // Not about tasks.
+      case 'swept':
+      case 'transferOrdered':
+        break;
     }
     metrics.tasksReady(state.instances.readyCount);
     metrics.instancesActive(state.instances.active.size);
