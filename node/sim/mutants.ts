@@ -221,7 +221,7 @@ export const MUTANTS: readonly Mutant[] = [
 
   mutant(
     'keeps-a-log-with-another-boundary',
-    'assertion',
+    'commitHistory',
     REPLICA,
     'log.termAt(anchor.index) !== undefined && log.entry(anchor.index).checksum === anchor.checksum',
     'log.termAt(anchor.index) !== undefined',

@@ -20,8 +20,8 @@ const IDLE_US = 6_000_000;
 /** A doubled frame comes again within one of these: in between others, after a restart, in another age. */
 const STRAY_US_MAX = [5_000, 100_000, 100_000, 500_000, 500_000, 20_000_000];
 
-/** Frames that are kept for a replay: one in so many, and so many of them. */
-const KEPT_EVERY = 5;
+/** Frames that are kept for a replay: of appends one in so many, and so many of all. */
+const KEPT_EVERY = 20;
 const KEPT_MAX = 2_000;
 
 export interface NetworkPlan {
@@ -89,6 +89,7 @@ export class SimNetwork {
   #epoch = 0;
   /** Frames of the Raft core that a fault may bring back. */
   readonly #kept: { own: End; other: End; frame: Frame }[] = [];
+  #keptCount = 0;
   #frames = 0;
   plan: NetworkPlan;
 
@@ -207,7 +208,7 @@ export class SimNetwork {
     const frame = { ...encodeMessage(nodeHost, message), dataUuid: own.endpoint.dataUuid };
     this.#counters.add('frames');
     if (RAFT_KINDS.has(message.kind)) {
-      this.#keep(own, other, frame);
+      this.#keep(own, other, frame, message.kind);
       if (this.#disturbed(own, other, frame, message.kind)) return true;
     }
     const lane = laneOf(message);
@@ -228,10 +229,13 @@ export class SimNetwork {
     return true;
   }
 
-  /** A sample of all there were, the newest ones more likely. */
-  #keep(own: End, other: End, frame: Frame): void {
+  /** All that is rare, and a sample of the appends. */
+  #keep(own: End, other: End, frame: Frame, kind: Message['kind']): void {
+    const isRare = kind !== 'APPEND_ENTRIES' && kind !== 'APPEND_ENTRIES_RESPONSE';
     this.#frames++;
-    if (this.#frames % KEPT_EVERY === 0) this.#kept[(this.#frames / KEPT_EVERY - 1) % KEPT_MAX] = { own, other, frame };
+    if (!isRare && this.#frames % KEPT_EVERY > 0) return;
+    this.#kept[this.#keptCount % KEPT_MAX] = { own, other, frame };
+    this.#keptCount++;
   }
 
   /** Frames of some time ago come once more, all at once. */
