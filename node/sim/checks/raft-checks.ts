@@ -261,7 +261,15 @@ export class RaftChecks implements Observer {
     const known = this.#records.get(node.dataUuid);
     if (known !== undefined) return known;
     const { id } = node;
-    const record: NodeRecord = { id, term: 0, votes: new Map(), commitIndex: 0, ledTerm: 0, leading: false, membership: undefined };
+    const record: NodeRecord = {
+      id,
+      term: 0,
+      votes: new Map(),
+      commitIndex: 0,
+      ledTerm: 0,
+      leading: false,
+      membership: undefined,
+    };
     this.#records.set(node.dataUuid, record);
     return record;
   }
