@@ -9,48 +9,27 @@
  * 2. A leader proposes nothing before the empty entry of its term is applied: until then it may not know what is committed.
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
-import { assert } from '../base/assert.ts';
-import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
-import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
-import {
-  changed,
-  isDiskOf,
-  type MemberInfo,
-  memberInfo,
-  membershipOf,
-  members,
-  type Membership,
-  type MembershipOrder,
-} from './core/raft/membership.ts';
+import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
-import {
-  AdvanceTime,
-  Bootstrap,
-  ChangeMembers,
-  COMMAND,
-  OpenCluster,
-  Sweep,
-  TransferLeadership,
-} from './core/state/commands.ts';
+import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
 import { Views } from './core/state/views.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
-import { decode, encode, MalformedError, type Struct } from './core/tlv/struct.ts';
+import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
-import { MemberNews } from './member-news.ts';
+import { MemberDesk } from './member-desk.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
-import { Standing } from './standing.ts';
 import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
 import { type Fullness, type StorageLimits, StorageWatch } from './storage-watch.ts';
@@ -122,10 +101,7 @@ export class Coordinator {
   readonly #proposals = new Proposals();
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
-  readonly #administration: Administration;
-  readonly #standing: Standing;
-  readonly #news = new MemberNews();
-  readonly #addresses: ReadonlyMap<string, MemberInfo>;
+  readonly members: MemberDesk;
   readonly #logBytes: () => number;
   readonly #storage: StorageWatch;
   readonly #sweeper: Sweeper;
@@ -164,9 +140,16 @@ export class Coordinator {
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
     this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
-    this.#administration = new Administration(this.raft);
-    this.#standing = new Standing(this.raft, config.raft.nodeId, config.raft.dataUuid);
-    this.#addresses = new Map(config.coordinators.map(({ id, ...info }) => [id, info]));
+    this.members = new MemberDesk({
+      host: parts.host,
+      ports: parts.ports,
+      raft: this.raft,
+      nodeId: config.raft.nodeId,
+      dataUuid: config.raft.dataUuid,
+      addresses: new Map(config.coordinators.map(({ id, ...info }) => [id, info])),
+      propose: (...change) => this.#proposeMembership(...change),
+      append: (...entry) => this.#appendEntry(...entry),
+    });
     this.#logBytes = parts.logBytes ?? (() => 0);
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
@@ -200,27 +183,9 @@ export class Coordinator {
     return this.raft.leaderId;
   }
 
-  /** What this node is in the cluster: in words with the way out, unless it is a member. */
-  get standing(): Pick<Standing, 'place' | 'text'> {
-    return this.#standing;
-  }
-
   /** How full this node is, and what is taken in: by the fullest voter if this node leads. */
   get storage(): Pick<StorageWatch, 'own' | 'level' | 'reason'> {
     return this.#storage;
-  }
-
-  /** Of all members, as far as they are known. */
-  addresses(): { id: string; address: string }[] {
-    return members(this.raft.membership).flatMap((id) => {
-      const { address } = this.#infoOf(id);
-      return address === undefined ? [] : [{ id, address }];
-    });
-  }
-
-  /** By the log; before a new cluster has it there, by the configuration. */
-  #infoOf(id: string): MemberInfo {
-    return { ...this.#addresses.get(id), ...memberInfo(this.raft.membership, id) };
   }
 
   /** Ids of connected workers. */
@@ -242,11 +207,11 @@ export class Coordinator {
       case 'peerUp':
         if (input.role === 'worker') {
           this.#desk.workerUp(input.peer, this.raft.leaderId);
-          this.#tellCoordinators([input.peer]);
+          this.members.tellWorkers([input.peer]);
         } else {
           this.#peersUp.add(input.peer);
           this.raft.peerUp(input.peer);
-          this.#tellStranger(input.peer, input.dataUuid);
+          this.members.tellStranger(input.peer, input.dataUuid);
         }
         break;
       case 'peerDown':
@@ -283,7 +248,7 @@ export class Coordinator {
     if (this.#halted) return false;
     this.#now = now;
     this.#watchLeadership();
-    this.#watchStanding();
+    this.members.watch();
     this.#applyCommitted();
     this.#reads.serve(this.raft, now.monotonicMs);
     if (this.#isServing() && !this.#hashes.disputed) this.#lead();
@@ -302,7 +267,7 @@ export class Coordinator {
     switch (message.kind) {
       case 'REQUEST_VOTE':
       case 'PRE_VOTE':
-        this.#tellStranger(from, dataUuid);
+        this.members.tellStranger(from, dataUuid);
         this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
         break;
       case 'REQUEST_VOTE_RESPONSE':
@@ -316,12 +281,8 @@ export class Coordinator {
         if (this.#ports.snapshots !== undefined) this.raft.receive(from, message, this.#now.monotonicMs);
         break;
       case 'APPEND_ENTRIES_RESPONSE':
-        if (!isDiskOf(this.raft.membership, from, dataUuid)) {
-          this.#tellStranger(from, dataUuid);
-          break;
-        }
+        if (!this.members.heard(from, dataUuid)) break;
         this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
-        this.#news.heard(from, dataUuid);
         this.#storage.heard(from, message.body.storageParts, message.body.storageWhat);
         this.#compareHash(from, message.body);
         break;
@@ -337,7 +298,7 @@ export class Coordinator {
         }
         break;
       case 'NOT_A_MEMBER':
-        this.#standing.told(message.body);
+        this.members.told(message.body);
         break;
       case 'READ_INDEX':
         this.#reads.askedByPeer(from, message.body.requestId);
@@ -366,7 +327,7 @@ export class Coordinator {
   #onForwarded(from: string, body: Body<'FORWARD_PROPOSE'>): void {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
-      this.#tellStranger(from, undefined);
+      this.members.tellStranger(from, undefined);
       this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
       return;
     }
@@ -385,9 +346,9 @@ export class Coordinator {
       return;
     }
     const leader = this.raft.leaderId;
-    const { place, text } = this.#standing;
-    if (place === 'removed' || place === 'wrong disk') {
-      this.#ports.reply({ kind: 'proposed', requestId, result: refusal('NO_LEADER', text ?? '') });
+    const { outsideText } = this.members;
+    if (outsideText !== undefined) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: refusal('NO_LEADER', outsideText) });
       return;
     }
     if (leader === this.#config.raft.nodeId) {
@@ -420,28 +381,10 @@ export class Coordinator {
       this.#answer(origin, reason);
       return;
     }
-    if (commandKind === COMMAND.changeMembers || commandKind === COMMAND.transferLeadership) {
-      this.#carryOut(commandKind, command, origin);
+    if (this.members.isOrder(commandKind)) {
+      const refused = this.members.carryOut(commandKind, command, origin);
+      if (refused !== undefined) this.#answer(origin, refused);
     } else this.#appendEntry(commandKind, command, origin);
-  }
-
-  /** An operator's order: refused here, or an entry of the log. */
-  #carryOut(commandKind: number, command: Uint8Array, origin: Origin): void {
-    try {
-      if (commandKind === COMMAND.changeMembers) {
-        const { change, actor } = decode(this.#host, ChangeMembers, command);
-        const { to, order } = this.#administration.membershipFor(change, actor);
-        this.#proposeMembership(to, order, origin);
-        return;
-      }
-      const fault = this.#administration.transferFault(decode(this.#host, TransferLeadership, command).target);
-      if (fault !== undefined) throw fault;
-      this.#appendEntry(commandKind, command, origin);
-    } catch (error) {
-      if (error instanceof DistricError) this.#answer(origin, refusal(error.code, error.message));
-      else if (error instanceof MalformedError) this.#answer(origin, refusal('INVALID_REQUEST', error.message));
-      else throw error;
-    }
   }
 
   /** Why the leader will not append this; nothing is kept then. */
@@ -511,8 +454,12 @@ export class Coordinator {
       }
       return;
     }
-    this.#recordMembers();
-    if (this.state.minVotersForWrites > 0) this.#openCluster();
+    this.members.record();
+    const { minVotersForWrites } = this.state;
+    if (minVotersForWrites > 0 && !this.#bootstrapping && this.members.votersIn() >= minVotersForWrites) {
+      this.#bootstrapping = true;
+      this.#proposeOwn(COMMAND.openCluster, OpenCluster, {}, () => (this.#bootstrapping = false));
+    }
     const { wallMs, monotonicMs } = this.#now;
     const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
     if (!this.#advancing && this.state.nextDueMs() <= timeMs) {
@@ -533,53 +480,6 @@ export class Coordinator {
     this.#metrics.storageLevel(level);
     if (level === 'open') this.#ports.log.info({ component: 'storage' }, 'there is room again: messages are taken');
     else this.#ports.log.warn({ component: 'storage', level, reason }, 'storage is full: messages are refused');
-  }
-
-  #recordMembers(): void {
-    const { nodeId, dataUuid } = this.#config.raft;
-    const { raft } = this;
-    if (dataUuid === undefined || raft.membershipBusy() !== undefined) return;
-    const about = this.#news.since(raft.membership, raft.membershipIndex, this.#addresses);
-    this.#news.heard(nodeId, dataUuid);
-    if (about === undefined) return;
-    const to = changed(raft.membership, { kind: 'record', about });
-    assert(!('reason' in to), 'what is known of members can be recorded');
-    this.#proposeMembership(to, undefined, { kind: 'loop', applied: () => undefined });
-  }
-
-  /** A voter is in once it has the membership that says which disk each one has: from then on none can be confused. */
-  #openCluster(): void {
-    const { raft } = this;
-    const { voters } = raft.membership;
-    const isIn = (id: string): boolean => {
-      const isKnown =
-        this.#config.raft.dataUuid === undefined || memberInfo(raft.membership, id).dataUuid !== undefined;
-      return isKnown && (raft.matchIndexOf(id) ?? 0) >= raft.membershipIndex;
-    };
-    if (this.#bootstrapping || voters.filter(isIn).length < this.state.minVotersForWrites) return;
-    this.#bootstrapping = true;
-    this.#proposeOwn(COMMAND.openCluster, OpenCluster, {}, () => (this.#bootstrapping = false));
-  }
-
-  #watchStanding(): void {
-    if (!this.#standing.look()) return;
-    const { place, text } = this.#standing;
-    if (text === undefined) this.#ports.log.info({ component: 'members', place }, 'this node is a member');
-    else if (place === 'joining') this.#ports.log.info({ component: 'members', place }, text);
-    else this.#ports.log.error({ component: 'members', place }, text);
-  }
-
-  #tellStranger(peer: string, dataUuid: string | undefined): void {
-    const body = this.#standing.answerTo(peer, dataUuid);
-    if (body !== undefined) this.#ports.send(peer, { kind: 'NOT_A_MEMBER', body });
-  }
-
-  /** Workers find the coordinators by what these tell them. */
-  #tellCoordinators(workers: Iterable<string>): void {
-    const { leaderId = '' } = this.raft;
-    const coordinators = this.addresses();
-    if (coordinators.length === 0) return;
-    for (const worker of workers) this.#ports.send(worker, { kind: 'CLUSTER_VIEW', body: { leaderId, coordinators } });
   }
 
   #watchLeadership(): void {
@@ -657,14 +557,9 @@ export class Coordinator {
       this.#sweeper.onSwept(event);
     }
     this.#desk.onEvent(event, this.raft.role === 'leader', this.#now);
-    if (event.kind === 'membershipChanged') this.#tellCoordinators(this.#desk.connected);
+    if (event.kind === 'membershipChanged') this.members.tellWorkers(this.#desk.connected);
     // Ordered in this very term: an order of the past is not for this leader.
-    if (event.kind === 'transferOrdered' && term === this.raft.term) this.#transfer(event.target);
-  }
-
-  #transfer(target: string): void {
-    if (this.raft.role !== 'leader' || this.#administration.transfer(target)) return;
-    this.#ports.log.warn({ component: 'raft', target }, 'the leadership cannot be handed on: no such voter answers');
+    if (event.kind === 'transferOrdered' && term === this.raft.term) this.members.transfer(event.target);
   }
 
   #answer(origin: Origin, result: ProposalResult): void {
@@ -782,7 +677,7 @@ export class Coordinator {
     return {
       nodeId: this.#config.raft.nodeId,
       clusterName: this.#config.clusterName,
-      info: (id) => this.#infoOf(id),
+      info: (id) => this.members.infoOf(id),
       raft: this.raft,
       state: this.state,
       desk: this.#desk,
@@ -793,7 +688,7 @@ export class Coordinator {
 
   /** For a shutdown: true when the leadership is being handed on now. */
   handOver(): boolean {
-    return this.#administration.transfer('');
+    return this.members.transfer('');
   }
 
   /** After a failed write or a broken invariant nothing more may leave this node. */

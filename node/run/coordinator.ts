@@ -336,7 +336,7 @@ export class CoordinatorProcess {
       metrics: this.#parts.netMetrics,
       log: this.#parts.logging.component('clients'),
       leaderId: () => this.#coordinator.leaderId,
-      coordinators: () => this.#coordinator.addresses(),
+      coordinators: () => this.#coordinator.members.addresses(),
     });
   }
 
@@ -360,7 +360,7 @@ export class CoordinatorProcess {
   }
 
   #membershipHealth(): HealthCheck {
-    const { text } = this.#coordinator.standing;
+    const { text } = this.#coordinator.members.standing;
     return text === undefined ? { status: 'UP' } : { status: 'DOWN', message: text };
   }
 
