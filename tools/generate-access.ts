@@ -40,12 +40,13 @@ $ distric audit list --action rule.put
 $ distric audit list --actor ci -o yaml
 \`\`\`
 
-Every administrative change is a row: when, who (key, certificate, \`bootstrap\` or \`anonymous\`), what, on what, the outcome, and the
+Every administrative change is a row: when, who (key, certificate, \`bootstrap\`, \`anonymous\` or \`offline\`), what, on what, the outcome, and the
 state before and after. Changes that the cluster refused are in it with their code; requests that were not let in are
 not, they are counted. The row is written by the very log entry that makes the change, so no change is without one and all
 coordinators have the same.
 
-- Actions: \`rule.put\` \`rule.delete\` \`workflow.put\` \`workflow.delete\` \`instance.cancel\` \`key.create\` \`key.rotate\` \`key.revoke\`.
+- Actions: \`rule.put\` \`rule.delete\` \`workflow.put\` \`workflow.delete\` \`instance.cancel\` \`key.create\` \`key.rotate\` \`key.revoke\`
+  \`cluster.backup\`, and of a cluster that was made offline ([backup.md](backup.md)) \`cluster.restore\` \`cluster.recover\`.
 - The last 10,000 are kept. A document over 16 KiB is shown as \`{"cut": true, "bytes": …, "start": "…"}\`.
 - Keys are shown without secrets and hashes.
 `;

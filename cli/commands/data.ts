@@ -32,7 +32,7 @@ Example:
 const RECOVER_HELP = `
 The last resort, when a majority of the coordinators' disks is gone for good. Makes a new cluster with one voter out of the
 directory of one that is left. Without --yes it only says what may be lost. Take the disk that got furthest: compare
-last_index of "distric data inspect". Copy the directory first. docs/backup.md has the whole procedure.
+last_term, then last_index, of "distric data inspect". Copy the directory first. docs/backup.md has the whole procedure.
 
 Example:
   $ distric data recover /var/lib/distric --node-id c2
@@ -110,7 +110,10 @@ function formatInspected(summary: DataSummary): string {
     ['Boots', `${String(summary.boots)}, last ${summary.last_boot ?? '-'}`],
     ['Format', String(summary.format_version)],
     ['Term', `${String(summary.term)}, voted for ${summary.voted_for ?? '-'}`],
-    ['Log', `${String(log.first_index)} to ${String(log.last_index)}, ${mebibytes(log.used_bytes)} in use`],
+    [
+      'Log',
+      `${String(log.first_index)} to ${String(log.last_index)} (term ${String(log.last_term)}), ${mebibytes(log.used_bytes)} in use`,
+    ],
     ['Applied', `${String(state.applied_index)}, ${mebibytes(state.used_bytes)} in use`],
     ['Voters', `${members}${learners} (entry ${String(summary.membership_index)})`],
     ...Object.entries(counts).map(([name, count]) => [name.replaceAll('_', ' '), String(count)]),
@@ -156,7 +159,7 @@ What it has: entries up to ${String(last)}, the last one made ${plan.last_entry_
 
 What may be lost:
 - What other coordinators acknowledged and this disk never got. Nobody can tell from here whether there is any: another disk
-  with a higher last index has more (distric data inspect).
+  with a higher last term, or at the same one a higher last index, has more (distric data inspect).
 - ${tail}
 - Tasks that were running are run again, also those whose results were on their way.
 

@@ -199,7 +199,7 @@ describe('inspectData', () => {
       format_version: 1,
       term: TEST_TERM,
       voted_for: 'c1',
-      log: { first_index: 1, last_index: LAST, used_bytes: expect.any(Number) },
+      log: { first_index: 1, last_index: LAST, last_term: TEST_TERM, used_bytes: expect.any(Number) },
       state: { applied_index: APPLIED },
       membership: membershipOf(['c1', 'c2', 'c3']),
       membership_index: 2,

@@ -44,6 +44,12 @@ export class DataDirectory {
     return anchor;
   }
 
+  /** Undefined when there is none, or it is damaged. */
+  lastEntry(): Entry | undefined {
+    for (const { bytes } of this.log.entries(this.log.lastIndex)) return decodeEntry(nodeHost, bytes);
+    return undefined;
+  }
+
   async close(): Promise<void> {
     await this.state.close();
     await this.log.close();

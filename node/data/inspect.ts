@@ -18,7 +18,8 @@ export interface DataSummary {
   format_version: number;
   term: number;
   voted_for: string | null;
-  log: { first_index: number; last_index: number; used_bytes: number; file_bytes: number };
+  /** Of two disks, the one with the higher last term, then the higher last index, has more (Raft §5.4.1). */
+  log: { first_index: number; last_index: number; last_term: number; used_bytes: number; file_bytes: number };
   state: { applied_index: number; cluster_time: string; used_bytes: number; file_bytes: number };
   /** The newest that this disk knows; null: that of the configuration, it was never changed. */
   membership: Membership | null;
@@ -53,6 +54,7 @@ async function summaryOf(data: DataDirectory): Promise<DataSummary> {
     log: {
       first_index: log.firstIndex,
       last_index: log.lastIndex,
+      last_term: data.lastEntry()?.term ?? 0,
       used_bytes: log.usedBytes(),
       file_bytes: await fileBytes(join(dir, 'log')),
     },

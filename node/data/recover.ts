@@ -61,7 +61,7 @@ export async function planRecovery(
       throw new DistricError('NOT_FOUND', `"${nodeId}" is no member of the cluster of ${dir}: it has ${known}`);
     }
     const pending = data.pendingRestart(machine.appliedIndex);
-    const last = pending ?? lastEntry(data);
+    const last = pending ?? data.lastEntry();
     return {
       node_id: nodeId,
       cluster_id: machine.clusterId,
@@ -74,11 +74,6 @@ export async function planRecovery(
   } finally {
     await data.close();
   }
-}
-
-function lastEntry({ log }: DataDirectory) {
-  for (const { bytes } of log.entries(log.lastIndex)) return decodeEntry(nodeHost, bytes);
-  return undefined;
 }
 
 /** @throws StorageError: in use by a node, damaged, or it can't be written. */

@@ -135,10 +135,11 @@ export function* stateFaults(state: KeyValueReader): Generator<string> {
   }
   const meta = recordAt(state, META_KEY) as Record<string, number> | undefined;
   if (meta === undefined) return;
-  const { messages, idempotency_keys: dedupKeys, audit_rows: auditRows } = tables.counts;
-  for (const [name, count] of Object.entries({ messages, dedupKeys, auditRows })) {
-    const said = meta[name] ?? 0;
-    if (said !== count) yield `state: it counts ${String(said)} ${name}, and has ${String(count)}`;
+  const { messages, instances, idempotency_keys: dedupKeys, audit_rows: auditRows } = tables.counts;
+  for (const [name, count] of Object.entries({ messages, instances, dedupKeys, auditRows })) {
+    const said = meta[name]; // absent in a state of a release that did not count them
+    if (said !== undefined && said !== count)
+      yield `state: it counts ${String(said)} ${name}, and has ${String(count)}`;
   }
 }
 

@@ -352,6 +352,8 @@ export class StateMachine {
     const before = shown();
     this.clusterId = clusterId;
     this.#setMembership(decodeMembership(this.#host, command.membership), index);
+    // It has one voter, and is to serve.
+    this.minVotersForWrites = 0;
     const note = { actor, action, target: `cluster/${clusterId}`, outcome: 'ok', before, after: shown() };
     this.audit.record(note, index, now.wallMs);
     return DONE;

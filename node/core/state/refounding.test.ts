@@ -21,7 +21,7 @@ const ORDER: Refounding = {
 /** A replica with one attempt under way, whose token is returned. */
 function running(): { replica: TestReplica; token: number } {
   const replica = new TestReplica(nodeHost);
-  replica.apply(COMMAND.bootstrap, Bootstrap, { clusterId: 'old', clusterName: 'shop' });
+  replica.apply(COMMAND.bootstrap, Bootstrap, { clusterId: 'old', clusterName: 'shop', minVotersForWrites: 3 });
   replica.putWorkflow(workflowOf('w', [{ id: 't', type: 'work' }]));
   replica.putRule(ruleOf('r', ['w']));
   replica.register('worker-1', 's1', ['work']);
@@ -41,6 +41,7 @@ describe('refound', () => {
     expect(machine.clusterId).toBe('new');
     expect(machine.membership).toEqual(membershipOf(['c1']));
     expect(machine.membershipIndex).toBe(entry.index);
+    expect(machine.minVotersForWrites).toBe(0);
     expect(machine.workers.workers.size).toBe(0);
     expect(machine.messages.count).toBe(1);
     expect(machine.audit.list({ limit: 1 }, undefined, undefined)).toMatchObject({
