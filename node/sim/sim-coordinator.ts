@@ -52,6 +52,7 @@ export class SimCoordinator implements Endpoint {
   readonly #random: Random;
   #running: Running | undefined;
   #disks = 1;
+  readonly #logDisks = new Map<string, SimLogDisk>();
   /** Called once when this process is gone: connections to it break. */
   readonly onGone = new Set<() => void>();
   /** Set: called at a random moment of its next write. */
@@ -74,6 +75,7 @@ export class SimCoordinator implements Endpoint {
     this.process = new SimProcess(queue);
     this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${id}`), plan.logDisk, counters);
     this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${id}`), plan.stateDisk, counters);
+    this.#logDisks.set(this.dataUuid, this.logDisk);
   }
 
   /** Which disk it has. */
@@ -90,7 +92,13 @@ export class SimCoordinator implements Endpoint {
     if (this.#voters.length === 1) this.#voters = [];
     this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${of}`), plan.logDisk, counters);
     this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${of}`), plan.stateDisk, counters);
+    this.#logDisks.set(this.dataUuid, this.logDisk);
     counters.add('fault: disk lost');
+  }
+
+  /** The log disk of that name, a lost one as it was then; the one of now for a name that nobody has recorded. */
+  logDiskOf(dataUuid: string | undefined): SimLogDisk {
+    return (dataUuid === undefined ? undefined : this.#logDisks.get(dataUuid)) ?? this.logDisk;
   }
 
   get coordinator(): Coordinator | undefined {

@@ -1,6 +1,6 @@
 /** Raft's promises, watched from outside the core: by what nodes send, write, and take as committed. */
 import { decodeEntry } from '../../core/raft/entry.ts';
-import { isJoint, type Membership, quorum } from '../../core/raft/membership.ts';
+import { isJoint, memberInfo, type Membership, quorum } from '../../core/raft/membership.ts';
 import type { SequencedWrite } from '../../core/raft/outbox.ts';
 import type { Message } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../../io/host.ts';
@@ -186,17 +186,18 @@ export class RaftChecks implements Observer {
     if (index <= this.#durableIndex) return;
     this.#durableIndex = index;
     const checksum = this.#committed[index]?.checksum;
-    const holders = this.#nodes.filter(({ logDisk }) => {
-      const bytes = logDisk.flushed(index);
+    // The disk that counts as the member's: one that was lost since it told so had the entry.
+    const holds = (membership: Membership, id: string): boolean => {
+      const disk = this.#nodes.find((one) => one.id === id)?.logDiskOf(memberInfo(membership, id).dataUuid);
+      const bytes = disk?.flushed(index);
       // What is cut away was applied, and what a snapshot brought was committed.
-      if (bytes === undefined) return logDisk.boot.firstIndex > index;
+      if (bytes === undefined) return disk !== undefined && disk.boot.firstIndex > index;
       return decodeEntry(nodeHost, bytes)?.checksum === checksum;
-    });
-    const ids = holders.map(({ id }) => id);
+    };
     demand(
-      memberships.some((membership) => quorum(membership, (id) => ids.includes(id))),
+      memberships.some((membership) => quorum(membership, (id) => holds(membership, id))),
       'commitDurable',
-      () => `${node.id} commits ${index}, which is on the disks of ${ids.join()} of ${JSON.stringify(memberships)}`,
+      () => `${node.id} commits ${index}, which is not on the disks of a majority of ${JSON.stringify(memberships)}`,
     );
   }
 
