@@ -48,6 +48,22 @@ describe('the standing of a coordinator', () => {
     expect(standsBack).toEqual([false, false, true]);
   });
 
+  it('is that of a member until its removal is committed, here or elsewhere: it may have to see to that itself', () => {
+    const { asRaft, raft, standsBack } = raftWith(MEMBERSHIP, 5);
+    const standing = new Standing(asRaft, 'a', undefined);
+    Object.assign(raft, { membership: { ...MEMBERSHIP, voters: ['b', 'c'] }, membershipIndex: 9, commitIndex: 8 });
+    expect(standing.look()).toBe(false);
+    raft.commitIndex = 9;
+    expect(standing.look()).toBe(true);
+    expect(standing.place).toBe('removed');
+    raft.commitIndex = 8;
+    expect(standing.look()).toBe(true);
+    standing.told({ membershipIndex: 9 });
+    expect(standing.look()).toBe(true);
+    expect(standing.place).toBe('removed');
+    expect(standsBack).toEqual([false, true, false, true]);
+  });
+
   it('minds nobody who knows less than its own log', () => {
     const { asRaft, raft } = raftWith(MEMBERSHIP, 5);
     const standing = new Standing(asRaft, 'a', 'disk of a');

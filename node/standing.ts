@@ -5,7 +5,7 @@
  * Invariants
  * 1. Who is told by a newer membership than its own asks for no votes until its log has brought one that lists it.
  *    It goes on giving them: whether they count is decided by those who count (`isDiskOf`).
- * 2. Only a committed membership is told of.
+ * 2. Only a committed membership is told of, and only one that is committed makes a node stand back.
  */
 import { isDiskOf, memberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
@@ -61,7 +61,7 @@ export class Standing {
   }
 
   #find(): Place {
-    const { membership, membershipIndex } = this.#raft;
+    const { membership, membershipIndex, commitIndex } = this.#raft;
     const isListed = members(membership).includes(this.#nodeId);
     this.#wasMember ||= isListed;
     const told = this.#told;
@@ -70,7 +70,9 @@ export class Standing {
       if (isOther) return 'wrong disk';
       if (told.dataUuid === undefined) return this.#wasMember ? 'removed' : 'joining';
     }
-    if (!isListed) return this.#wasMember ? 'removed' : 'joining';
+    if (!isListed && !this.#wasMember) return 'joining';
+    // Until its removal is committed, here or as it was told, it may be the only one that can get that done (§4.2.2).
+    if (!isListed) return Math.max(commitIndex, told?.membershipIndex ?? 0) < membershipIndex ? 'member' : 'removed';
     return isDiskOf(membership, this.#nodeId, this.#dataUuid) ? 'member' : 'wrong disk';
   }
 

@@ -52,8 +52,9 @@ export class ElectionChecks implements Observer {
       case 'PRE_VOTE_RESPONSE': {
         const { term, granted } = message.body;
         if (!granted) return;
-        if (seen.grants.term !== term) seen.grants = { term, from: new Set() };
-        seen.grants.from.add(from);
+        // A late grant of an older term takes nothing away.
+        if (term > seen.grants.term) seen.grants = { term, from: new Set() };
+        if (term === seen.grants.term) seen.grants.from.add(from);
         break;
       }
       case 'TIMEOUT_NOW':
