@@ -3,15 +3,19 @@ import { Random } from '../../base/random.ts';
 import type { MembershipChange } from '../core/raft/membership.ts';
 import { isJoint, members } from '../core/raft/membership.ts';
 import type { Roster } from './roster.ts';
+import type { SimCoordinator } from './sim-coordinator.ts';
 import type { World } from './world.ts';
 
 const CHANGE_GAP_US = 6_000_000;
+/** An order is carried out, or given up, within this. */
+const QUIET_US = 3_000_000;
 
 export class Admin {
   readonly #world: World;
   readonly #roster: Roster;
   readonly #random: Random;
   #stopped = false;
+  #orderedUs = 0;
 
   constructor(world: World, roster: Roster) {
     this.#world = world;
@@ -36,7 +40,8 @@ export class Admin {
     const { leader } = this.#roster;
     const membership = leader?.coordinator?.raft.membership;
     if (leader === undefined || membership === undefined) return;
-    if (this.#random.chance(0.15)) this.#loseDisk();
+    if (this.#random.chance(0.15) && this.#loseDisk(leader)) return;
+    this.#orderedUs = this.#world.queue.nowUs;
     if (this.#random.chance(0.3)) {
       const target = this.#random.pick(membership.voters);
       this.#note(`transfer to ${target}`);
@@ -49,15 +54,17 @@ export class Admin {
     leader.administer({ kind: 'changeMembers', change });
   }
 
-  /** A disk dies, and its machine comes back with an empty one. */
-  #loseDisk(): void {
+  /** A disk dies, and its machine comes back with an empty one. Never that of a member just being made a voter. */
+  #loseDisk(leader: SimCoordinator): boolean {
     const node = this.#random.pick(this.#roster.nodes);
-    if (!this.#roster.mayLoseDisk(node)) return;
+    const isQuiet = this.#world.queue.nowUs - this.#orderedUs > QUIET_US && !leader.process.paused;
+    if (!isQuiet || !this.#roster.mayLoseDisk(node)) return false;
     this.#note(`${node.id} loses its disk`);
     node.loseDisk();
     this.#world.queue.after(this.#random.integer(1_000, CHANGE_GAP_US), () => {
       if (!node.process.alive) node.boot();
     });
+    return true;
   }
 
   #note(text: string): void {
@@ -71,7 +78,12 @@ export class Admin {
     const { voters, learners } = membership;
     const inside = members(membership);
     const outside = this.#roster.nodes.map(({ id }) => id).filter((id) => !inside.includes(id));
-    const [first, second] = shuffled(random, learners);
+    const isLost = (id: string): boolean =>
+      this.#roster.nodes.some((node) => node.id === id && this.#roster.isLost(node));
+    const [first, second] = shuffled(
+      random,
+      learners.filter((id) => !isLost(id)),
+    );
     const lost = this.#roster.nodes.find((node) => this.#roster.isLost(node));
     if (lost !== undefined && random.chance(0.7)) {
       const isReplaced = first !== undefined && voters.includes(lost.id) && random.chance(0.3);
