@@ -3,8 +3,11 @@ import type { Lane } from '../../core/tlv/messages.ts';
 export interface NetLimits {
   /** Per connection: what is queued here and not yet taken by the kernel. Over it frames are dropped and counted. */
   sendBufferBytesMax: number;
-  /** Queued frames are written at the end of the tick, or as soon as they are this many bytes. */
-  flushBytes: number;
+  /**
+   * What one turn of the event loop gives to a connection, and takes from it: about so much, then others come first.
+   * Queued frames are written at the end of the turn, or as soon as they are this many bytes.
+   */
+  turnBytes: number;
   acceptedConnectionsMax: number;
   /** Payload limit of a connection that has not said HELLO yet. */
   helloBytesMax: number;
@@ -35,7 +38,7 @@ export interface NetLimits {
 
 export const NET_LIMITS: NetLimits = {
   sendBufferBytesMax: 32 * 1024 * 1024,
-  flushBytes: 256 * 1024,
+  turnBytes: 256 * 1024,
   acceptedConnectionsMax: 16_384,
   helloBytesMax: 16 * 1024,
   connectMsMax: 5_000,
