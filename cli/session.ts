@@ -118,7 +118,7 @@ export class Session {
     }
     const isLocal = servers.every((server) => local.includes(server));
     const apiKey = await this.#apiKey(isLocal && file !== undefined ? localServers(file) : []);
-    const tls = this.#binaryTls(isLocal ? file : undefined);
+    const tls = await this.#binaryTls(isLocal ? file : undefined);
     return {
       servers,
       name: 'distric-cli',
@@ -129,10 +129,10 @@ export class Session {
   }
 
   /** Never plain text by mistake: the first frame carries the key. `local` is the cluster that it goes to, if it is ours. */
-  #binaryTls(local: ClusterFile | undefined): ClientOptions['tls'] {
+  async #binaryTls(local: ClusterFile | undefined): Promise<ClientOptions['tls']> {
     const dataDir = this.dataDir();
     if (local !== undefined && local.settings.tls !== true) return undefined;
-    const own = local === undefined || dataDir === undefined ? {} : localClientTls(dataDir);
+    const own = local === undefined || dataDir === undefined ? {} : await localClientTls(dataDir);
     const { ca, certificate, key } = clientTls(this.options, this.io.env, this.io.cwd);
     const shown = certificate === undefined ? own : { certificate, key };
     const authorities = ca ?? own.ca;

@@ -6,6 +6,7 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  Note,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -35,6 +36,10 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
     }
     case 'revokeKey':
       return { kind: COMMAND.revokeKey, bytes: encode(host, RevokeKey, { id: command.id, actor }) };
+    case 'note': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, Note, { ...body, actor }) };
+    }
     case 'rotateKey': {
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };

@@ -113,6 +113,7 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.revokeKey,
   COMMAND.rotateKey,
   COMMAND.touchKeys,
+  COMMAND.note,
 ]);
 
 /** Why no leader will ever append this; undefined when it is fine. */

@@ -42,7 +42,9 @@ export type Command =
   /** `expiresAt` is wall clock, ms since the epoch; `rateLimit` in requests per second. */
   | { kind: 'createKey'; id: string; name: string; role: string; hash: string; expiresAt?: number; rateLimit?: number }
   | { kind: 'revokeKey'; id: string }
-  | { kind: 'rotateKey'; id: string; hash: string; overlapMs: number };
+  | { kind: 'rotateKey'; id: string; hash: string; overlapMs: number }
+  /** A row of the audit log that changes nothing else. */
+  | { kind: 'note'; action: string; target: string; outcome: string };
 
 /** `result` is the resource as stored, in the shape its GET answers. */
 export type CommandOutcome = { result: unknown } | { error: DistricError };

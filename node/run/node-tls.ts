@@ -13,9 +13,10 @@ import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
 import { isOpenToOthers } from '../io/tls/credential-files.ts';
+import { CertificateRenewal } from '../io/tls/certificate-renewal.ts';
 import { CredentialWatch, type TlsLog } from '../io/tls/credential-watch.ts';
 import { JoinDesk } from '../io/tls/join-desk.ts';
-import { joinCluster } from '../io/tls/joining.ts';
+import { joinCluster, renewCertificate } from '../io/tls/joining.ts';
 import { readJoinSecret } from '../../pki/join-token.ts';
 
 export class NodeTls {
@@ -23,12 +24,14 @@ export class NodeTls {
   readonly #watch: CredentialWatch;
   readonly #transport: TlsTransport;
   readonly #log: TlsLog;
+  readonly #renewal: CertificateRenewal | undefined;
 
   private constructor(config: NodeConfig, watch: CredentialWatch, log: TlsLog) {
     this.#config = config;
     this.#watch = watch;
     this.#log = log;
     this.#transport = new TlsTransport(config.clusterName, watch.current);
+    this.#renewal = this.#openRenewal();
   }
 
   /** Undefined when `tls.mode` is `disabled`. Throws DistricError when this node has no certificate, and gets none. */
@@ -39,8 +42,7 @@ export class NodeTls {
     if (config.tls.mode === 'disabled') return undefined;
     const log = parts.logging.component('tls');
     const files = tlsFiles(config);
-    const { clusterName, role, nodeId } = config;
-    const identity: Identity = { clusterName, role, name: nodeId };
+    const identity = identityFrom(config);
     const { token, address } = config.tls.join;
     if (token !== '' && !existsSync(files.certificateFile)) {
       await joinCluster({ token, address, identity, ...namesOf(config), files, log });
@@ -80,7 +82,27 @@ export class NodeTls {
   }
 
   close(): void {
+    this.#renewal?.close();
     this.#watch.close();
+  }
+
+  /** Where a node may join, it may renew its certificate: there, or at any coordinator whose REST it knows. */
+  #openRenewal(): CertificateRenewal | undefined {
+    const config = this.#config;
+    if (config.tls.join.address === '') return undefined;
+    const others = config.coordinators.flatMap(({ httpAddress }) => (httpAddress === undefined ? [] : [httpAddress]));
+    const fixed = {
+      addresses: [...new Set([config.tls.join.address, ...others])],
+      identity: identityFrom(config),
+      files: tlsFiles(config),
+      log: this.#log,
+      ...namesOf(config),
+    };
+    return new CertificateRenewal({
+      watch: this.#watch,
+      renew: () => renewCertificate({ ...fixed, current: this.#watch.current }),
+      log: this.#log,
+    });
   }
 
   #joinDesk(): JoinDesk | undefined {
@@ -104,6 +126,10 @@ export class NodeTls {
 function healthOf(watch: CredentialWatch): HealthCheck {
   const concern = watch.concern(Date.now());
   return concern === undefined ? { status: 'UP' } : { status: 'DEGRADED', message: concern };
+}
+
+function identityFrom({ clusterName, role, nodeId }: NodeConfig): Identity {
+  return { clusterName, role, name: nodeId };
 }
 
 /** By what the configuration tells others to reach this node at, and the machine calls itself. */

@@ -22,6 +22,7 @@ export const COMMAND = {
   revokeKey: 15,
   rotateKey: 16,
   touchKeys: 17,
+  note: 32,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -90,6 +91,13 @@ export const RotateKey = struct('RotateKey', {
   /** How long the earlier secret stays good, from the wall clock of the entry. */
   overlapMs: u64(3),
   actor: optional(nested(4, ActorField)),
+});
+/** A row for the audit log that changes nothing: a node that joined, a change that was refused before it got here. */
+export const Note = struct('Note', {
+  action: text(1),
+  target: text(2),
+  outcome: text(3),
+  actor: nested(4, ActorField),
 });
 /** Keys that were used, as one coordinator saw it by `at` (its wall clock). */
 export const TouchKeys = struct('TouchKeys', { ids: list(1, 'text'), at: u64(2) });
