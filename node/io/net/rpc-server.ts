@@ -11,6 +11,7 @@ import { encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { isCall, type Connection, type ConnectionOwner } from './connection.ts';
 import type { HelloBody } from './hello.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
+import { shedLargest, UnreadAnswers } from './unread-answers.ts';
 
 export type CallAnswer = { message: Message } | { error: DistricError };
 
@@ -34,10 +35,15 @@ export interface RpcServerLimits {
   callersMax: number;
   /** Of each caller. */
   credit: CreditWindow;
-  /** Payloads of all unanswered calls together; over it calls are refused with QUEUE_FULL. */
+  /**
+   * Payloads of all unanswered calls together. Over it callers that don't read their answers are closed, those with
+   * most calls first; if none is left, calls are refused with QUEUE_FULL.
+   */
   heldBytesMax: number;
   /** A caller that leaves so many bytes of answers unread is not read either. */
   unreadBytesMax: number;
+  /** Answers of all callers together that are not read yet; over it those that left most are closed. */
+  unreadBytesTotalMax: number;
   /** How long `drain` waits for answers. */
   drainMsMax: number;
 }
@@ -47,6 +53,7 @@ export const RPC_SERVER_LIMITS: RpcServerLimits = {
   credit: { calls: 1_024, bytes: 8 * 1024 * 1024 },
   heldBytesMax: 256 * 1024 * 1024,
   unreadBytesMax: 1024 * 1024,
+  unreadBytesTotalMax: 256 * 1024 * 1024,
   drainMsMax: 15_000,
 };
 
@@ -63,6 +70,7 @@ export interface RpcServerOptions<S> {
 interface Shared<S> extends Omit<RpcServerOptions<S>, 'limits'> {
   readonly limits: RpcServerLimits;
   readonly callers: Set<Caller<S>>;
+  readonly unread: UnreadAnswers<Caller<S>>;
   heldBytes: number;
   draining: boolean;
   onDrained: (() => void) | undefined;
@@ -74,7 +82,11 @@ export class RpcServer<S> {
 
   constructor(options: RpcServerOptions<S>) {
     const limits = { ...RPC_SERVER_LIMITS, ...options.limits };
-    this.#shared = { ...options, limits, callers: new Set(), heldBytes: 0, draining: false, onDrained: undefined };
+    const unread = new UnreadAnswers<Caller<S>>(limits.unreadBytesTotalMax, (caller) => {
+      caller.shed('unread_limit');
+    });
+    const begin = { callers: new Set<Caller<S>>(), heldBytes: 0, draining: false, onDrained: undefined };
+    this.#shared = { ...options, limits, unread, ...begin };
   }
 
   get callers(): number {
@@ -167,6 +179,25 @@ class Caller<S> implements ConnectionOwner {
     this.#connection.send(message);
   }
 
+  get unreadBytes(): number {
+    return this.#connection.unsentBytes;
+  }
+
+  /** Calls of it that wait until it reads. */
+  get deferredBytes(): number {
+    return this.#deferred === undefined ? 0 : this.#held.bytes;
+  }
+
+  /** Makes room for the others: it does not read, so there is nothing to tell it. */
+  shed(reason: 'unread_limit' | 'held_limit'): void {
+    const { metrics, log } = this.#shared;
+    const { unreadBytes, deferredBytes } = this;
+    metrics.tcpError(reason);
+    const fields = { address: this.#connection.address, reason, unreadBytes, deferredBytes };
+    log.warn(fields, 'client closed: it does not read, and others need the room');
+    this.#connection.destroy(reason);
+  }
+
   hello(): void {
     assert(false, 'a connection has one HELLO');
   }
@@ -198,6 +229,13 @@ class Caller<S> implements ConnectionOwner {
   }
 
   #take(call: IncomingCall): void {
+    const excess = this.#shared.heldBytes - this.#shared.limits.heldBytesMax;
+    if (excess > 0) {
+      const end = (caller: Caller<S>): void => {
+        caller.shed('held_limit');
+      };
+      shedLargest(this.#shared.callers, excess, (caller) => caller.deferredBytes, end);
+    }
     if (this.#deferred !== undefined) this.#deferred.push(call);
     else this.#dispatch(call);
   }
@@ -218,10 +256,13 @@ class Caller<S> implements ConnectionOwner {
 
   closed(): void {
     this.#gone = true;
-    const { callers, desk } = this.#shared;
+    const { callers, unread, desk } = this.#shared;
+    unread.forget(this);
     // Calls that are still carried out give their bytes back when they are done.
     callers.delete(this);
-    for (const call of this.#deferred?.splice(0) ?? []) call.done({ error: GONE });
+    const deferred = this.#deferred ?? [];
+    this.#deferred = undefined;
+    for (const call of deferred) call.done({ error: GONE });
     desk.closed(this.#session);
     if (callers.size === 0) this.#shared.onDrained?.();
   }
@@ -238,6 +279,7 @@ class Caller<S> implements ConnectionOwner {
       return;
     }
     if (this.#deferred === undefined && this.#connection.unsentBytes > limits.unreadBytesMax) this.#defer();
+    this.#shared.unread.note(this);
     this.#endIfIdle();
   }
 
