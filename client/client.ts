@@ -5,9 +5,9 @@
  * 2. What may succeed later is sent again, with growing pauses, until the deadline; each message has its own outcome.
  * 3. Nothing is queued without bound: `send` waits for room in the window, and beyond a limit is refused.
  */
-import { randomInt, randomUUID, X509Certificate } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { identityOf } from '../api/identity.ts';
+import type { TlsFiles } from '../api/tls.ts';
 import { parseAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
@@ -18,8 +18,9 @@ import { nodeHost } from '../node/io/host.ts';
 import { CallerNet } from '../node/io/net/caller-net.ts';
 import { NO_LOG, NO_METRICS, type NetLog, type NetMetrics } from '../node/io/net/net-metrics.ts';
 import type { PoolMetrics } from '../node/io/net/tcp-pool.ts';
-import { TlsTransport, type TlsMaterial } from '../node/io/net/tls-transport.ts';
+import type { TlsMaterial } from '../node/io/net/tls-transport.ts';
 import { batchesOf, type Batch, itemOf, type OutgoingMessage, type SendOutcome } from './batch.ts';
+import { openTls, type ClientTls } from './client-tls.ts';
 import { LeaderLink } from './leader-link.ts';
 import type { ChangeRequest, QueryRequest } from './requests.ts';
 import { pause } from './pause.ts';
@@ -36,8 +37,8 @@ export interface ClientOptions {
   /** Refuse to talk to any other cluster. With `tls` it is by default the one of the own certificate. */
   clusterName?: string;
   apiKey?: string;
-  /** PEM. Without it the connection is in plain text, for loopback. */
-  tls?: TlsMaterial;
+  /** PEM, or files, which are followed while the client is open. Without it the connection is in plain text. */
+  tls?: TlsMaterial | TlsFiles;
   /** Kept with each message; of clients without a key, idempotency keys belong to it. */
   source?: string;
   /** How coordinators name this client in their logs. */
@@ -77,14 +78,21 @@ export class DistricClient {
   readonly #net: CallerNet;
   readonly #link: LeaderLink;
   readonly #window: Window;
+  readonly #tls: ClientTls | undefined;
   #closed = false;
 
   private constructor(options: ClientOptions) {
-    const { apiKey, tls, log = NO_LOG, metrics = NO_METRICS } = options;
-    const clusterName = options.clusterName ?? (tls === undefined ? '' : clusterOf(tls));
+    const { apiKey, log = NO_LOG, metrics = NO_METRICS } = options;
     if (options.servers.length === 0) throw new DistricError('INVALID_REQUEST', 'servers: must name a coordinator');
     // Throws INVALID_REQUEST now, and not at the first try to connect.
     for (const server of options.servers) parseAddress(server);
+    const tls =
+      options.tls &&
+      openTls(options.tls, options.clusterName, log, () => {
+        this.#link.renew();
+      });
+    const clusterName = tls?.clusterName ?? options.clusterName ?? '';
+    this.#tls = tls;
     this.#options = options;
     this.#window = new Window({ ...WINDOW_LIMITS, ...options.window });
     this.#net = new CallerNet({
@@ -94,14 +102,15 @@ export class DistricClient {
       authorization: apiKey,
       metrics,
       log,
-      ...(tls === undefined ? {} : { transport: new TlsTransport(clusterName, tls) }),
+      ...(tls === undefined ? {} : { transport: tls.transport }),
     });
     const { servers, poolMetrics, onConnected } = options;
     this.#link = new LeaderLink(this.#net, { servers, random: this.#random, poolMetrics, onConnected });
   }
 
   /**
-   * Resolves once a coordinator takes calls. Rejects with UNAUTHENTICATED and the like, with NO_LEADER when none is
+   * Resolves once a coordinator takes calls. Rejects with UNAUTHENTICATED (a key, or a certificate: the message says
+   * which, why, and what to do) and the like, with NO_LEADER when none is
    * reached by the deadline, and with the reason of `signal`.
    */
   static async connect(
@@ -181,6 +190,7 @@ export class DistricClient {
   /** Ends the connection; what has no outcome yet gets one: unknown where it was sent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#tls?.watch?.close();
     this.#link.close();
     await this.#net.close();
   }
@@ -243,7 +253,8 @@ export class DistricClient {
     const ended = new AbortController();
     const given = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
     const expired = pause(Math.max(0, deadlineMs - performance.now()), given).then(() => {
-      throw new DistricError('NO_LEADER', `no coordinator of ${this.#options.servers.join(', ')} is reached`);
+      const last = this.#link.failure === undefined ? '' : `: ${this.#link.failure.message}`;
+      throw new DistricError('NO_LEADER', `no coordinator of ${this.#options.servers.join(', ')} is reached${last}`);
     });
     try {
       return await Promise.race([this.#link.connect(), expired]);
@@ -262,12 +273,6 @@ export class DistricClient {
     await pause(pauseMs, signal);
     return true;
   }
-}
-
-function clusterOf({ certificate }: TlsMaterial): string {
-  const identity = identityOf(new X509Certificate(certificate).subjectAltName ?? '');
-  if (identity !== undefined) return identity.clusterName;
-  throw new DistricError('INVALID_REQUEST', 'tls.certificate: carries no distric:// identity');
 }
 
 function resultOf(answer: Message): unknown {

@@ -179,7 +179,7 @@ describe('calls', () => {
 describe('callers', () => {
   it('are refused with a typed error: by the desk, by their number, by cluster', async () => {
     const { desk, address, node: served } = await serve({ callersMax: 1 });
-    expect(await codeOf(caller({ clusterName: 'other' }).dial(address).opened)).toBe('NO_LEADER');
+    expect(await codeOf(caller({ clusterName: 'other' }).dial(address).opened)).toBe('UNAUTHENTICATED');
     expect(served.warnings.some((line) => line.includes('wrong_cluster'))).toBe(true);
     desk.refusal = new DistricError('FORBIDDEN', 'no');
     expect(await codeOf(caller().dial(address).opened)).toBe('FORBIDDEN');
