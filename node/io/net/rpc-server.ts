@@ -10,6 +10,7 @@ import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, type Frame } from '../../core/tlv
 import { encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { isCall, type Connection, type ConnectionOwner } from './connection.ts';
 import type { HelloBody } from './hello.ts';
+import { LimitedLog } from './limited-log.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { shedLargest, UnreadAnswers } from './unread-answers.ts';
 
@@ -86,15 +87,16 @@ export class RpcServer<S> {
       caller.shed('unread_limit');
     });
     const begin = { callers: new Set<Caller<S>>(), heldBytes: 0, draining: false, onDrained: undefined };
-    this.#shared = { ...options, limits, unread, ...begin };
+    const log = new LimitedLog(options.log);
+    this.#shared = { ...options, log, limits, unread, ...begin };
   }
 
   get callers(): number {
     return this.#shared.callers.size;
   }
 
-  /** A connection whose HELLO came and was answered: admits it, or tells it why not and closes it. */
-  accept(connection: Connection, hello: HelloBody): void {
+  /** A connection whose HELLO came and was answered: admits it, or tells it why not and closes it. True when it is in. */
+  accept(connection: Connection, hello: HelloBody): boolean {
     const { desk, limits, callers, draining, metrics, log, greeting } = this.#shared;
     const opened = draining
       ? { error: new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one') }
@@ -110,7 +112,7 @@ export class RpcServer<S> {
       const envelope = { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId: 0 };
       connection.send({ kind: 'RPC_ERROR', body: errorBody(opened.error) }, envelope);
       connection.goAway(code);
-      return;
+      return false;
     }
     const caller = new Caller(this.#shared, connection, opened.session);
     callers.add(caller);
@@ -119,6 +121,7 @@ export class RpcServer<S> {
     connection.release();
     if (greeting !== undefined) connection.send(greeting());
     connection.send({ kind: 'CREDIT', body: limits.credit });
+    return true;
   }
 
   /** Tells every caller, one way. */
