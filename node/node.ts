@@ -71,6 +71,19 @@ export interface CoordinatorParts {
   logBytes?: () => number;
 }
 
+/** Of the Raft group alone. A coordinator that is not a member yet, or no more, may speak: terms must reach all. */
+const RAFT_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>([
+  'REQUEST_VOTE',
+  'REQUEST_VOTE_RESPONSE',
+  'PRE_VOTE',
+  'PRE_VOTE_RESPONSE',
+  'TIMEOUT_NOW',
+  'APPEND_ENTRIES',
+  'APPEND_ENTRIES_RESPONSE',
+  'INSTALL_SNAPSHOT',
+  'INSTALL_SNAPSHOT_RESPONSE',
+]);
+
 export class Coordinator {
   readonly #config: CoordinatorConfig;
   readonly #host: Host;
@@ -158,6 +171,7 @@ export class Coordinator {
   /** Takes one input in; nothing leaves before `turn()`. */
   step(input: Input, now: Now): void {
     this.#now = now;
+    if (input.kind === 'message' && this.#isForeign(input.from, input.message)) return;
     switch (input.kind) {
       case 'tick':
         this.raft.tick(now.monotonicMs);
@@ -511,6 +525,13 @@ export class Coordinator {
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
     Object.assign(body, this.#hashes.latest(this.state.appliedIndex));
+  }
+
+  /** Workers share the port: what they say of Raft would depose leaders, and raise alarms about replicas they have not. */
+  #isForeign(from: string, { kind }: Message): boolean {
+    if (!RAFT_KINDS.has(kind) || this.#peersUp.has(from)) return false;
+    this.#ports.log.warn({ component: 'raft', from, message: kind }, 'refused: it does not come from a coordinator');
+    return true;
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
