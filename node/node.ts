@@ -16,6 +16,7 @@ import { Administration } from './administration.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
 import { type Membership, membershipOf, members } from './core/raft/membership.ts';
+import { RAFT_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND } from './core/state/commands.ts';
@@ -70,19 +71,6 @@ export interface CoordinatorParts {
   /** Size of the log on disk. */
   logBytes?: () => number;
 }
-
-/** Of the Raft group alone. A coordinator that is not a member yet, or no more, may speak: terms must reach all. */
-const RAFT_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>([
-  'REQUEST_VOTE',
-  'REQUEST_VOTE_RESPONSE',
-  'PRE_VOTE',
-  'PRE_VOTE_RESPONSE',
-  'TIMEOUT_NOW',
-  'APPEND_ENTRIES',
-  'APPEND_ENTRIES_RESPONSE',
-  'INSTALL_SNAPSHOT',
-  'INSTALL_SNAPSHOT_RESPONSE',
-]);
 
 export class Coordinator {
   readonly #config: CoordinatorConfig;
@@ -171,7 +159,10 @@ export class Coordinator {
   /** Takes one input in; nothing leaves before `turn()`. */
   step(input: Input, now: Now): void {
     this.#now = now;
-    if (input.kind === 'message' && this.#isForeign(input.from, input.message)) return;
+    if (input.kind === 'message' && RAFT_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
+      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message of Raft refused: not from a coordinator');
+      return;
+    }
     switch (input.kind) {
       case 'tick':
         this.raft.tick(now.monotonicMs);
@@ -525,13 +516,6 @@ export class Coordinator {
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
     Object.assign(body, this.#hashes.latest(this.state.appliedIndex));
-  }
-
-  /** Workers share the port: what they say of Raft would depose leaders, and raise alarms about replicas they have not. */
-  #isForeign(from: string, { kind }: Message): boolean {
-    if (!RAFT_KINDS.has(kind) || this.#peersUp.has(from)) return false;
-    this.#ports.log.warn({ component: 'raft', from, message: kind }, 'refused: it does not come from a coordinator');
-    return true;
   }
 
   #compareHash(from: string, body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
