@@ -249,6 +249,23 @@ describe('the connection', () => {
     expect(codesOf(await sent)).toEqual(['accepted']);
   });
 
+  it('tells its key in plain text to this machine only, unless it may', async () => {
+    const [c1, c2] = [await coordinator('c1'), await coordinator('c2')];
+    // Reaches this machine, and is none of its loopback addresses.
+    state.addresses.set('c2', c2.address.replace('127.0.0.1', '0.0.0.0'));
+    const elsewhere = { servers: [c2.address], apiKey: 'dk_a_b' };
+    expect(await codeOf(DistricClient.connect(elsewhere))).toBe('INVALID_REQUEST');
+    // A coordinator that it is told of later is no other matter.
+    state.leaderId = 'c2';
+    const client = await connect({ servers: [c1.address], apiKey: 'dk_a_b' });
+    expect(codesOf(await client.send(numbered(1)))).toEqual(['accepted']);
+    await c1.crash();
+    expect(codesOf(await client.send(numbered(1), { deadlineMs: 500 }))).toEqual(['NO_LEADER']);
+    expect(c2.hellos).toEqual([]);
+    await connect({ ...elsewhere, insecure: true });
+    expect(c2.hellos).toHaveLength(1);
+  });
+
   it('is refused for good without the right key, and to another cluster', async () => {
     const c1 = await coordinator('c1');
     c1.refusal = new DistricError('UNAUTHENTICATED', 'no key');

@@ -8,7 +8,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { TlsFiles } from '../api/tls.ts';
-import { parseAddress } from '../base/address.ts';
+import { isLoopback, parseAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
 import { UuidSource } from '../base/uuid.ts';
@@ -39,6 +39,8 @@ export interface ClientOptions {
   apiKey?: string;
   /** PEM, or files, which are followed while the client is open. Without it the connection is in plain text. */
   tls?: TlsMaterial | TlsFiles;
+  /** Sends `apiKey` in plain text to other machines, too. Without it that is refused: it would be anybody's on the way. */
+  insecure?: boolean;
   /** Kept with each message; of clients without a key, idempotency keys belong to it. */
   source?: string;
   /** How coordinators name this client in their logs. */
@@ -86,6 +88,10 @@ export class DistricClient {
     if (options.servers.length === 0) throw new DistricError('INVALID_REQUEST', 'servers: must name a coordinator');
     // Throws INVALID_REQUEST now, and not at the first try to connect.
     for (const server of options.servers) parseAddress(server);
+    const mayDial = (address: string): boolean =>
+      apiKey === undefined || options.tls !== undefined || options.insecure === true || isLoopback(hostOf(address));
+    const exposed = options.servers.find((server) => !mayDial(server));
+    if (exposed !== undefined) throw clearText(exposed);
     const tls =
       options.tls &&
       openTls(options.tls, options.clusterName, log, () => {
@@ -105,7 +111,7 @@ export class DistricClient {
       ...(tls === undefined ? {} : { transport: tls.transport }),
     });
     const { servers, poolMetrics, onConnected } = options;
-    this.#link = new LeaderLink(this.#net, { servers, random: this.#random, poolMetrics, onConnected });
+    this.#link = new LeaderLink(this.#net, { servers, mayDial, random: this.#random, poolMetrics, onConnected });
   }
 
   /**
@@ -273,6 +279,17 @@ export class DistricClient {
     await pause(pauseMs, signal);
     return true;
   }
+}
+
+function hostOf(address: string): string {
+  return parseAddress(address).host;
+}
+
+function clearText(address: string): DistricError {
+  const reason = 'give tls, use a tunnel to localhost, or set insecure where the network is trusted';
+  return new DistricError('INVALID_REQUEST', `${address} would get the key in plain text: ${reason}`, [
+    { field: 'servers', reason },
+  ]);
 }
 
 function resultOf(answer: Message): unknown {

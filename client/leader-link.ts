@@ -18,6 +18,8 @@ type View = Body<'CLUSTER_VIEW'>;
 export interface LeaderLinkOptions {
   /** `host:port` of some coordinators; the others are told by them. */
   servers: readonly string[];
+  /** Coordinators tell of others; to those that this says no of the client does not go. */
+  mayDial: (address: string) => boolean;
   random: Random;
   poolMetrics?: PoolMetrics | undefined;
   /** Told when the coordinator in use changes; undefined when there is none. */
@@ -122,8 +124,9 @@ export class LeaderLink {
 
   /** The leader first, then the others in random order, so that clients spread. */
   #candidates(): string[] {
-    const { random, servers } = this.#options;
-    const others = new Set([...this.#view.coordinators.map(({ address }) => address), ...servers]);
+    const { random, servers, mayDial } = this.#options;
+    const told = this.#view.coordinators.map(({ address }) => address);
+    const others = new Set([...told.filter(mayDial), ...servers]);
     const leader = this.#leaderAddress();
     if (leader !== undefined) others.delete(leader);
     const shuffled = [...others];
@@ -135,7 +138,8 @@ export class LeaderLink {
   }
 
   #leaderAddress(): string | undefined {
-    return this.#view.coordinators.find(({ id }) => id === this.#view.leaderId)?.address;
+    const address = this.#view.coordinators.find(({ id }) => id === this.#view.leaderId)?.address;
+    return address !== undefined && this.#options.mayDial(address) ? address : undefined;
   }
 
   #use(client: RpcClient, address: string): RpcClient {

@@ -97,7 +97,8 @@ $ distric keys rotate ID --overlap 24h
 $ distric keys revoke ID
 \`\`\`
 
-Over HTTP: \`Authorization: Bearer dk_ID_SECRET\`.
+Over HTTP: \`Authorization: Bearer dk_ID_SECRET\`. Commands and the client library send it in plain text to this machine
+only, and to others over TLS, unless \`--insecure\` (\`insecure: true\`) is given.
 
 - The secret is 256 random bits. It is made by the coordinator that was asked, told once, and kept nowhere: the log, the
   state and the audit log have its SHA-256 only. That needs no salt and no slow hash, because it can't be guessed.
