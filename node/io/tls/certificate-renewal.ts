@@ -16,26 +16,30 @@ export interface CertificateRenewalOptions {
 export class CertificateRenewal {
   readonly #options: CertificateRenewalOptions;
   readonly #timer: NodeJS.Timeout;
-  #underWay = false;
+  #underWay: Promise<void> | undefined;
 
   constructor(options: CertificateRenewalOptions) {
     this.#options = options;
     this.#timer = setInterval(() => void this.look(), options.lookMs ?? LOOK_MS).unref();
+    void this.look();
   }
 
-  async look(): Promise<void> {
+  /** Resolves when nothing is due, or one try is over. */
+  look(): Promise<void> {
+    this.#underWay ??= this.#tryOnce().finally(() => (this.#underWay = undefined));
+    return this.#underWay;
+  }
+
+  async #tryOnce(): Promise<void> {
     const { watch, renew, log } = this.#options;
     const { leaf } = watch.current;
-    if (this.#underWay || !isRenewalDue(leaf, Date.now())) return;
-    this.#underWay = true;
+    if (!isRenewalDue(leaf, Date.now())) return;
     try {
       await renew();
       watch.look();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log.warn({ reason, validTo: leaf.validToDate.toISOString() }, 'certificate not renewed: trying again');
-    } finally {
-      this.#underWay = false;
     }
   }
 
