@@ -15,6 +15,7 @@ import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
 import { isOpenToOthers } from '../io/tls/credential-files.ts';
 import { CertificateRenewal } from '../io/tls/certificate-renewal.ts';
 import { CredentialWatch, type TlsLog } from '../io/tls/credential-watch.ts';
+import { PeerTrust } from '../io/tls/peer-trust.ts';
 import { JoinDesk } from '../io/tls/join-desk.ts';
 import { joinCluster, renewCertificate } from '../io/tls/joining.ts';
 import { readJoinSecret } from '../../pki/join-token.ts';
@@ -22,6 +23,7 @@ import { readJoinSecret } from '../../pki/join-token.ts';
 export class NodeTls {
   readonly #config: NodeConfig;
   readonly #watch: CredentialWatch;
+  readonly #trust: PeerTrust;
   readonly #transport: TlsTransport;
   readonly #log: TlsLog;
   readonly #renewal: CertificateRenewal | undefined;
@@ -30,7 +32,8 @@ export class NodeTls {
     this.#config = config;
     this.#watch = watch;
     this.#log = log;
-    this.#transport = new TlsTransport(config.clusterName, watch.current);
+    this.#trust = new PeerTrust({ trusted: watch.current.trusted });
+    this.#transport = new TlsTransport(config.clusterName, watch.current, this.#trust);
     this.#renewal = this.#openRenewal();
   }
 
@@ -64,7 +67,8 @@ export class NodeTls {
     if (mode === 'disabled') return {};
     const clientCertificates = mode === 'mutual' ? 'required' : 'asked';
     const join = this.#joinDesk();
-    return { https: { material: this.#watch.current, clientCertificates }, ...(join === undefined ? {} : { join }) };
+    const https = { material: this.#watch.current, clientCertificates, trust: this.#trust } as const;
+    return { https, ...(join === undefined ? {} : { join }) };
   }
 
   /** Hands new certificates to both, as they come. */
@@ -73,6 +77,7 @@ export class NodeTls {
       this.#transport.replace(credentials);
       net.renew();
       api?.replaceCertificates(credentials);
+      this.#trust.replace(credentials.trusted);
     });
   }
 
@@ -83,6 +88,7 @@ export class NodeTls {
 
   close(): void {
     this.#renewal?.close();
+    this.#trust.close();
     this.#watch.close();
   }
 
@@ -122,7 +128,7 @@ export class NodeTls {
   }
 }
 
-/** DEGRADED only, even when expired: the connections that are there go on, and a new certificate is taken as it comes. */
+/** DEGRADED only, even when expired: a new certificate is taken as it comes, and others take this node back with it. */
 function healthOf(watch: CredentialWatch): HealthCheck {
   const concern = watch.concern(Date.now());
   return concern === undefined ? { status: 'UP' } : { status: 'DEGRADED', message: concern };

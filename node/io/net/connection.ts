@@ -15,7 +15,7 @@ import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
 import { ReadGate } from './read-gate.ts';
 import type { RoundTrips } from './round-trips.ts';
 import { SendQueue, type CallEnvelope } from './send-queue.ts';
-import type { Transport } from './transport.ts';
+import type { CertificateRefusal, Transport } from './transport.ts';
 
 /** What all connections of a PeerNet share. */
 export interface NetContext {
@@ -300,8 +300,20 @@ export class Connection {
       this.refuse(proof.reason, proof.detail);
       return;
     }
-    if (proof.kind === 'identity') this.#identity = proof.identity;
+    if (proof.kind === 'identity') {
+      this.#identity = proof.identity;
+      this.#context.transport.watch(this.#socket, (reason, detail) => {
+        this.#distrust(reason, detail);
+      });
+    }
     this.flush();
+  }
+
+  #distrust(reason: CertificateRefusal, detail: object): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    this.#context.metrics.tcpError(reason);
+    this.#context.log.warn({ address: this.address, reason, ...detail }, 'connection closed: no longer trusted');
+    this.goAway(reason);
   }
 
   #closed(): void {

@@ -273,5 +273,5 @@ describe('rotation of certificates', () => {
     expect([c1.events, w1.events]).toEqual([['up w1'], ['up c1']]);
     expect([...c1.warnings, ...w1.warnings]).toEqual([]);
     await c1.until(() => c1.count('active') === 2);
-  });
+  }, 120_000);
 });

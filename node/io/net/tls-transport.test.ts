@@ -128,6 +128,27 @@ describe('PeerNet over mutual TLS', () => {
     expect(accepted).toEqual([{ clusterName: 'test', role: 'client', name: 'ci' }]);
   });
 
+  it('ends a connection, and says why, when it is told that the certificate is good no longer', async () => {
+    const told: ((reason: 'certificate_expired', detail: object) => void)[] = [];
+    const watch = (_: TLSSocket, end: (reason: 'certificate_expired', detail: object) => void): void => {
+      told.push(end);
+    };
+    const c1 = node('c1', {
+      transport: new TlsTransport('test', await material('c1', 'coordinator'), { watch }),
+      clients: { accept: () => true, endOlderThan: () => undefined },
+    });
+    const { certificate: cert, key } = await material('shop', 'client');
+    const socket = await secure(await c1.listen(), { cert, key });
+    const messages = readAll(socket);
+    socket.write(frame(hello('shop', 'bulk', 'test', 'client')));
+    await c1.until(() => c1.count('rpc HELLO') === 1);
+    expect(told).toHaveLength(1);
+    told[0]?.('certificate_expired', {});
+    expect((await messages).at(-1)).toEqual({ kind: 'GOAWAY', body: { reason: 'certificate_expired' } });
+    expect(c1.count('tcp certificate_expired')).toBe(1);
+    expect(c1.warnings).toEqual([expect.stringContaining('no longer trusted')]);
+  });
+
   it('lets nobody but a coordinator in under the id of one', async () => {
     const c1 = await coordinator('c1', {}, ['c1', 'c2']);
     const w1 = await worker('c2');
