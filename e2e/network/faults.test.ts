@@ -127,7 +127,7 @@ async function endFault(): Promise<SwitchRecord | undefined> {
 
 beforeAll(async () => {
   const pluginDir = fileURLToPath(new URL('../plugins', import.meta.url));
-  cluster = await LabCluster.start(String(process.pid % 1_000), pluginDir);
+  cluster = await LabCluster.start(pluginDir);
   await put(cluster.servers[0] ?? '', '/workflow-definitions/fulfil', WORKFLOW);
   await put(cluster.servers[0] ?? '', '/rules/orders', RULE);
 }, 90_000);

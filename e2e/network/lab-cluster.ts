@@ -26,8 +26,8 @@ export class LabCluster {
     this.#pluginDir = pluginDir;
   }
 
-  static async start(tag: string, pluginDir: string): Promise<LabCluster> {
-    const lab = new Lab(tag, [...COORDINATORS, 'w1']);
+  static async start(pluginDir: string): Promise<LabCluster> {
+    const lab = new Lab([...COORDINATORS, 'w1']);
     const cluster = new LabCluster(lab, await mkdtemp(join(tmpdir(), 'distric-lab-')), pluginDir);
     try {
       await cluster.#start();

@@ -4,14 +4,24 @@
  * Needs root, `ip`, `iptables`, `tc` and `python3` (Debian: iproute2, iptables, python3).
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { SWITCH_PROGRAM, type SwitchRecord, type Unruliness, UnrulySwitch } from './unruly-switch.ts';
 
 /** TEST-NET-2 of RFC 5737: documentation addresses, never routed. */
 const SUBNET = '198.51.100';
 const OBSERVER_NUMBER = 254;
+const PREFIX = 'dl';
 
 function run(program: string, ...args: string[]): void {
   execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 10_000 });
+}
+
+/** Namespaces outlive a process that is killed; each is named by the one that made it. */
+function removeAbandoned(): void {
+  const listed = execFileSync('ip', ['netns', 'list'], { encoding: 'utf8', timeout: 10_000 });
+  for (const [name, pid] of listed.matchAll(new RegExp(`^${PREFIX}(\\d+)(?:hub|n\\d+)\\b`, 'gm'))) {
+    if (!existsSync(`/proc/${pid ?? ''}`)) run('ip', 'netns', 'del', name);
+  }
 }
 
 export interface LabHost {
@@ -27,9 +37,9 @@ export class Lab {
   readonly #ports: string[] = [];
   #unruly: UnrulySwitch | undefined;
 
-  /** `tag` keeps labs of parallel runs apart: at most 4 letters or digits. */
-  constructor(tag: string, names: readonly string[]) {
-    this.#prefix = `dl${tag}`;
+  constructor(names: readonly string[]) {
+    removeAbandoned();
+    this.#prefix = `${PREFIX}${String(process.pid)}`;
     const hub = this.#hub;
     run('ip', 'netns', 'add', hub);
     this.#in(hub, 'ip', 'link', 'add', 'br0', 'type', 'bridge');

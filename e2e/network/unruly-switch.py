@@ -13,6 +13,7 @@ import array
 import fcntl
 import heapq
 import json
+import os
 import random
 import select
 import socket
@@ -72,7 +73,10 @@ class Switch:
             wait_ms = max(0, (self.held[0][0] - time.monotonic()) * 1000) if self.held else None
             for number, _ in poll.poll(wait_ms):
                 if number == sys.stdin.fileno():
-                    print(json.dumps(self.done), flush=True)
+                    try:
+                        print(json.dumps(self.done), flush=True)
+                    except BrokenPipeError:
+                        os._exit(1)  # Nobody is left to read it.
                     return
                 self.read(number)
             self.send_due()
