@@ -56,6 +56,25 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
+describe('the pool of connections', () => {
+  it('is told to whoever wants to export its metrics', async () => {
+    const c1 = await coordinator('c1');
+    const told = { size: 0, acquired: 0, reused: 0 };
+    const client = await connect({
+      servers: [c1.address],
+      poolMetrics: {
+        size: (connections) => (told.size = connections),
+        acquired: () => told.acquired++,
+        reused: () => told.reused++,
+      },
+    });
+    await client.send(numbered(1));
+    expect(told).toEqual({ size: 1, acquired: 1, reused: 0 });
+    await client.close();
+    expect(told.size).toBe(0);
+  });
+});
+
 describe('send', () => {
   it('gives one outcome per message, in order, however many calls they take', async () => {
     const c1 = await coordinator('c1');

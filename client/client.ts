@@ -29,6 +29,8 @@ import { Window, WINDOW_LIMITS, type WindowLimits } from './window.ts';
 
 export { DistricError } from '../base/errors.ts';
 export type { OutgoingMessage, Receipt, SendOutcome } from './batch.ts';
+export type { NetMetrics } from '../node/io/net/net-metrics.ts';
+export type { PoolMetrics } from '../node/io/net/tcp-pool.ts';
 export type { ChangeRequest, QueryRequest } from './requests.ts';
 
 export interface ClientOptions {
@@ -47,7 +49,9 @@ export interface ClientOptions {
   name?: string;
   window?: Partial<WindowLimits>;
   log?: NetLog;
+  /** Counts connections, bytes, calls and errors, as the tcp_* and rpc_* of a node. */
   metrics?: NetMetrics;
+  /** Of the connections that are kept; only clients have such a pool. */
   poolMetrics?: PoolMetrics;
   /** Told when the coordinator in use changes; undefined when there is none. */
   onConnected?: (address: string | undefined) => void;
