@@ -132,7 +132,7 @@ export default defineConfig(
           patterns: [
             {
               regex:
-                '^\\.\\./(.*/)?(node/(?!core/(tlv|rpc)/|core/state/query\\.ts|io/net/|io/(host|cipher)\\.ts)|operator/)',
+                '^\\.\\./(.*/)?(node/(?!core/(tlv|rpc)/|core/state/query\\.ts|io/(net|tls)/|io/(host|cipher)\\.ts)|operator/)',
               message: 'The client speaks the protocol and takes nothing else of a node.',
             },
           ],

@@ -5,6 +5,7 @@
 import { Type, type Static } from 'typebox';
 import { CLOSED } from './common-schema.ts';
 import { durationFaults, durationMs, DurationSchema } from './duration.ts';
+import type { Identity } from './identity.ts';
 import { API_BASE } from './rest.ts';
 import { compileParse, refuseFaults } from './validation.ts';
 
@@ -74,6 +75,27 @@ export function isOpenRoute(method: string, path: string): boolean {
   return path.startsWith(`${API_BASE}/`) && OPEN_ROUTES.has(key);
 }
 
+/** Routes that change what the audit log tells of, and how it names that. */
+const AUDIT_ACTIONS: Readonly<Record<string, string>> = {
+  'POST /rules': 'rule.put',
+  'PUT /rules/:id': 'rule.put',
+  'DELETE /rules/:id': 'rule.delete',
+  'POST /workflow-definitions': 'workflow.put',
+  'PUT /workflow-definitions/:id': 'workflow.put',
+  'DELETE /workflow-definitions/:id': 'workflow.delete',
+  'POST /workflows/:id/cancel': 'instance.cancel',
+  'POST /instances/:id/cancel': 'instance.cancel',
+  'POST /keys': 'key.create',
+  'POST /keys/:id/rotate': 'key.rotate',
+  'DELETE /keys/:id': 'key.revoke',
+};
+
+/** Undefined for a route that changes nothing on record. */
+export function auditActionOf(method: string, path: string): string | undefined {
+  const key = `${method} ${path.slice(API_BASE.length)}`;
+  return Object.hasOwn(AUDIT_ACTIONS, key) ? AUDIT_ACTIONS[key] : undefined;
+}
+
 /** Every `METHOD path` of the table. */
 export const GUARDED_ROUTES: readonly string[] = Object.keys(ROUTE_PERMISSIONS);
 
@@ -98,11 +120,17 @@ export function isAccessRole(text: string): text is AccessRole {
 
 /** On whose behalf a request comes; what the audit log names. */
 export interface Actor {
-  kind: 'key' | 'certificate' | 'bootstrap' | 'anonymous';
-  /** Of a key its id, of a certificate `ROLE/NAME`; empty for anonymous. */
+  kind: 'key' | 'certificate' | 'bootstrap' | 'token' | 'anonymous';
+  /** Of a key its id, of a certificate `ROLE/NAME`, of a join token its nonce; empty for anonymous. */
   id: string;
   name: string;
   role: AccessRole;
+}
+
+/** On whose behalf the holder of a certificate asks; undefined for nodes, whose certificates open nothing here. */
+export function actorOf({ role, name }: Identity): Actor | undefined {
+  if (role !== 'operator' && role !== 'client') return undefined;
+  return { kind: 'certificate', id: `${role}/${name}`, name, role: role === 'operator' ? 'admin' : 'submitter' };
 }
 
 /** Everybody, while `auth.mode` is `disabled`. */

@@ -121,7 +121,9 @@ const Tls = Type.Object(
         }),
         address: Type.String({
           default: '',
-          description: 'REST address, `host:port`, of the coordinator that is asked to let this node join.',
+          description:
+            'REST address, `host:port`, of the coordinator that is asked to let this node join, and later, when a third of ' +
+            'the life of its certificate is left, for the next one. Empty: certificates are renewed by others.',
         }),
       },
       strict,

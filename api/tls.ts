@@ -44,7 +44,8 @@ export function checkTls(config: NodeConfig, refuse: (field: string, reason: str
   if (signs && httpTls(config) !== 'server') {
     refuse('http.tls', `must be server where nodes join, not ${httpTls(config)}: they have no certificate yet`);
   }
-  if (tls.join.token !== '' && !isAddress(tls.join.address)) {
+  const joins = tls.join.token !== '' || tls.join.address !== '';
+  if (joins && !isAddress(tls.join.address)) {
     refuse('tls.join.address', `must be the "host:port" of a coordinator's REST interface, not "${tls.join.address}"`);
   }
 }

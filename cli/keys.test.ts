@@ -72,6 +72,29 @@ describe('the key of a command', () => {
     expect(room.peer.requests).toEqual([]);
   });
 
+  it('goes in plain text to this machine only, unless told otherwise', async () => {
+    const env = { DISTRIC_API_KEY: KEY };
+    // Reaches this machine, and is none of its loopback addresses; nothing listens at port 1.
+    const server = 'http://0.0.0.0:1';
+    const refused = await room.distric(['status', '--server', server], { env });
+    expect([refused.exitCode, refused.err]).toEqual([
+      2,
+      expect.stringContaining(`${server} would get the key in plain`),
+    ]);
+    expect(refused.err).not.toContain(KEY);
+    const tried = (more: string[], to: string): Promise<{ exitCode: number }> =>
+      room.distric(['status', '--timeout', '1', '--server', to, ...more], { env });
+    expect(await tried(['--insecure'], server)).toMatchObject({ exitCode: 5 });
+    expect(await tried([], 'https://0.0.0.0:1')).toMatchObject({ exitCode: 5 });
+    expect(await tried([], 'http://[::1]:1')).toMatchObject({ exitCode: 5 });
+    expect(await room.distric(['status', '--server', server, '--timeout', '1'], { env: {} })).toMatchObject({
+      exitCode: 5,
+    });
+    const binary = ['send', '--binary', '--peer', '0.0.0.0:1', '{}'];
+    const peer = await room.distric(binary, { env });
+    expect([peer.exitCode, peer.err]).toEqual([4, expect.stringContaining('key in plain text')]);
+  });
+
   it('of the local cluster goes to its own coordinators and nowhere else', async () => {
     await mkdir(path.join(room.cwd, '.distric'));
     await room.write('.distric/admin.key', KEY);

@@ -225,7 +225,7 @@ export class LocalCluster {
   async #startNodes(nodes: readonly LocalNode[]): Promise<void> {
     this.#started = nodes.map(({ id }) => id);
     await mkdir(this.dataDir, { recursive: true });
-    await ensureCertificates(this.dataDir, this.#file);
+    await ensureCertificates(this.dataDir, this.#file, nodes);
     if (this.#file.settings.auth === 'required') ensureAdminKey(this.dataDir);
     try {
       for (const node of nodes) await this.#spawn(node);

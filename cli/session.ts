@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import { isLoopback } from '../base/address.ts';
 import type { ClientOptions } from '../client/client.ts';
 import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
@@ -23,6 +24,7 @@ export interface GlobalOptions {
   ca?: string;
   cert?: string;
   certKey?: string;
+  insecure?: boolean;
   data?: string;
   output: OutputFormat;
   timeout: number;
@@ -42,6 +44,7 @@ export function addGlobalOptions(program: Command): void {
     .addOption(new Option('--ca <file>', "authorities to check https servers by (DISTRIC_CA; the local cluster's)"))
     .addOption(new Option('--cert <file>', 'certificate to show to https servers (DISTRIC_CERT)'))
     .addOption(new Option('--cert-key <file>', 'its key (DISTRIC_CERT_KEY)'))
+    .addOption(new Option('--insecure', 'send the key in plain text to other machines, too'))
     .addOption(new Option('--data <dir>', `folder of the local cluster (default: the nearest ${DATA_DIR})`))
     .addOption(new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'))
     .addOption(
@@ -118,10 +121,11 @@ export class Session {
     }
     const isLocal = servers.every((server) => local.includes(server));
     const apiKey = await this.#apiKey(isLocal && file !== undefined ? localServers(file) : []);
-    const tls = this.#binaryTls(isLocal ? file : undefined);
+    const tls = await this.#binaryTls(isLocal ? file : undefined);
     return {
       servers,
       name: 'distric-cli',
+      insecure: this.options.insecure === true,
       ...(isLocal && file !== undefined ? { clusterName: file.settings.clusterName } : {}),
       ...(apiKey === undefined ? {} : { apiKey }),
       ...(tls === undefined ? {} : { tls }),
@@ -129,10 +133,10 @@ export class Session {
   }
 
   /** Never plain text by mistake: the first frame carries the key. `local` is the cluster that it goes to, if it is ours. */
-  #binaryTls(local: ClusterFile | undefined): ClientOptions['tls'] {
+  async #binaryTls(local: ClusterFile | undefined): Promise<ClientOptions['tls']> {
     const dataDir = this.dataDir();
     if (local !== undefined && local.settings.tls !== true) return undefined;
-    const own = local === undefined || dataDir === undefined ? {} : localClientTls(dataDir);
+    const own = local === undefined || dataDir === undefined ? {} : await localClientTls(dataDir);
     const { ca, certificate, key } = clientTls(this.options, this.io.env, this.io.cwd);
     const shown = certificate === undefined ? own : { certificate, key };
     const authorities = ca ?? own.ca;
@@ -146,7 +150,9 @@ export class Session {
 
   async client(): Promise<RestClient> {
     const servers = await this.#servers();
-    return new RestClient(servers, this.options.timeout * 1_000, await this.#apiKey(servers), await this.#tls(servers));
+    const apiKey = await this.#apiKey(servers);
+    if (apiKey !== undefined && this.options.insecure !== true) refuseClearText(servers);
+    return new RestClient(servers, this.options.timeout * 1_000, apiKey, await this.#tls(servers));
   }
 
   /** The authority of the local cluster is for its own coordinators only. */
@@ -184,6 +190,16 @@ export class Session {
 
 function localServers(file: ClusterFile): string[] {
   return file.nodes.flatMap((node) => restUrl(file, node) ?? []);
+}
+
+/** A key in plain text is anybody's on the way. */
+function refuseClearText(servers: readonly string[]): void {
+  for (const server of servers) {
+    const { protocol, hostname } = new URL(server);
+    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue;
+    const ways = 'use https://, a tunnel to localhost, or --insecure where the network is trusted';
+    throw new CliError(EXIT.USAGE, `${server} would get the key in plain text: ${ways}`);
+  }
 }
 
 /** `host:port` and `http://host:port/` are the same server. */

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { validFor } from '../pki/authority.ts';
+import { isRenewalDue, readCertificates } from '../pki/pem.ts';
 import { AUTHORITY_MS, PkiDirectory, defaultValidity } from '../pki/pki-directory.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
 import type { ClientTls } from './exchange.ts';
@@ -16,15 +17,23 @@ function pkiDir(dataDir: string): string {
   return path.join(dataDir, PKI_DIR_NAME);
 }
 
-/** Makes the authority of a local cluster and the certificates of its nodes and commands, those that are not there yet. */
-export async function ensureCertificates(dataDir: string, { settings, nodes }: ClusterFile): Promise<void> {
+/**
+ * Makes the authority of a local cluster and the certificates of its commands and of the `nodes` that are about to start,
+ * those that are not there yet or have less than a third of their life left. Nodes that run renew their own.
+ */
+export async function ensureCertificates(
+  dataDir: string,
+  { settings }: ClusterFile,
+  nodes: readonly LocalNode[],
+): Promise<void> {
   if (settings.tls !== true) return;
   const now = Date.now();
   const dir = pkiDir(dataDir);
   const pki = existsSync(path.join(dir, 'ca.key'))
     ? PkiDirectory.open(dir)
     : await PkiDirectory.create(dir, settings.clusterName, validFor(AUTHORITY_MS, now));
-  const issued = new Set(pki.issued.map(({ identity }) => `${identity.role}/${identity.name}`));
+  const fresh = pki.issued.filter(({ certificate }) => !isRenewalDue(certificate, now));
+  const issued = new Set(fresh.map(({ identity }) => `${identity.role}/${identity.name}`));
   const validity = defaultValidity(now);
   if (!issued.has(`${CLI_CLIENT.role}/${CLI_CLIENT.name}`)) await pki.issue({ ...CLI_CLIENT, validity });
   for (const { role, id } of nodes) {
@@ -36,7 +45,11 @@ export async function ensureCertificates(dataDir: string, { settings, nodes }: C
 }
 
 /** The `tls` section of a node. */
-export function tlsSettings(dataDir: string, { settings }: ClusterFile, node: LocalNode): Record<string, unknown> {
+export function tlsSettings(
+  dataDir: string,
+  { settings, nodes }: ClusterFile,
+  node: LocalNode,
+): Record<string, unknown> {
   if (settings.tls !== true) return { mode: 'disabled' };
   const folder = path.join(pkiDir(dataDir), 'issued', `${node.role}-${node.id}`);
   return {
@@ -44,6 +57,7 @@ export function tlsSettings(dataDir: string, { settings }: ClusterFile, node: Lo
     certificateFile: path.join(folder, 'node.crt'),
     keyFile: path.join(folder, 'node.key'),
     caFile: path.join(folder, 'ca.crt'),
+    join: { address: nodes.find(({ http }) => http !== null)?.http ?? '' },
     ...(node.role === 'coordinator'
       ? { caKeyFile: path.join(pkiDir(dataDir), 'ca.key'), joinSecretFile: path.join(pkiDir(dataDir), 'join.secret') }
       : {}),
@@ -57,14 +71,23 @@ export function localAuthorities(dataDir: string): string | undefined {
 }
 
 /** What a client of the binary protocol needs in a local cluster with TLS; nothing of it where `distric up` made none yet. */
-export function localClientTls(dataDir: string): ClientTls {
+export async function localClientTls(dataDir: string): Promise<ClientTls> {
   const folder = path.join(pkiDir(dataDir), 'issued', `${CLI_CLIENT.role}-${CLI_CLIENT.name}`);
+  const file = path.join(folder, 'node.crt');
+  if (existsSync(file)) await renewOwn(dataDir, readFileSync(file, 'utf8'));
   const read = (file: string): string | undefined => (existsSync(file) ? readFileSync(file, 'utf8') : undefined);
   return {
     ca: localAuthorities(dataDir),
     certificate: read(path.join(folder, 'node.crt')),
     key: read(path.join(folder, 'node.key')),
   };
+}
+
+async function renewOwn(dataDir: string, certificate: string): Promise<void> {
+  const now = Date.now();
+  const [leaf] = readCertificates(certificate, 'the certificate of the commands');
+  if (leaf === undefined || !isRenewalDue(leaf, now)) return;
+  await PkiDirectory.open(pkiDir(dataDir)).issue({ ...CLI_CLIENT, validity: defaultValidity(now) });
 }
 
 export interface TlsOptions {

@@ -56,6 +56,25 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
+describe('the pool of connections', () => {
+  it('is told to whoever wants to export its metrics', async () => {
+    const c1 = await coordinator('c1');
+    const told = { size: 0, acquired: 0, reused: 0 };
+    const client = await connect({
+      servers: [c1.address],
+      poolMetrics: {
+        size: (connections) => (told.size = connections),
+        acquired: () => told.acquired++,
+        reused: () => told.reused++,
+      },
+    });
+    await client.send(numbered(1));
+    expect(told).toEqual({ size: 1, acquired: 1, reused: 0 });
+    await client.close();
+    expect(told.size).toBe(0);
+  });
+});
+
 describe('send', () => {
   it('gives one outcome per message, in order, however many calls they take', async () => {
     const c1 = await coordinator('c1');
@@ -249,13 +268,30 @@ describe('the connection', () => {
     expect(codesOf(await sent)).toEqual(['accepted']);
   });
 
+  it('tells its key in plain text to this machine only, unless it may', async () => {
+    const [c1, c2] = [await coordinator('c1'), await coordinator('c2')];
+    // Reaches this machine, and is none of its loopback addresses.
+    state.addresses.set('c2', c2.address.replace('127.0.0.1', '0.0.0.0'));
+    const elsewhere = { servers: [c2.address], apiKey: 'dk_a_b' };
+    expect(await codeOf(DistricClient.connect(elsewhere))).toBe('INVALID_REQUEST');
+    // A coordinator that it is told of later is no other matter.
+    state.leaderId = 'c2';
+    const client = await connect({ servers: [c1.address], apiKey: 'dk_a_b' });
+    expect(codesOf(await client.send(numbered(1)))).toEqual(['accepted']);
+    await c1.crash();
+    expect(codesOf(await client.send(numbered(1), { deadlineMs: 500 }))).toEqual(['NO_LEADER']);
+    expect(c2.hellos).toEqual([]);
+    await connect({ ...elsewhere, insecure: true });
+    expect(c2.hellos).toHaveLength(1);
+  });
+
   it('is refused for good without the right key, and to another cluster', async () => {
     const c1 = await coordinator('c1');
     c1.refusal = new DistricError('UNAUTHENTICATED', 'no key');
     expect(await codeOf(DistricClient.connect({ servers: [c1.address] }))).toBe('UNAUTHENTICATED');
     c1.refusal = undefined;
     const other = { servers: [c1.address], clusterName: 'other' };
-    expect(await codeOf(DistricClient.connect(other, { deadlineMs: 100 }))).toBe('NO_LEADER');
+    expect(await codeOf(DistricClient.connect(other))).toBe('UNAUTHENTICATED');
     expect(await codeOf(DistricClient.connect({ servers: [] }))).toBe('INVALID_REQUEST');
     expect(await codeOf(DistricClient.connect({ servers: ['nowhere'] }))).toBe('INVALID_REQUEST');
   });

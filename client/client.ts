@@ -5,10 +5,10 @@
  * 2. What may succeed later is sent again, with growing pauses, until the deadline; each message has its own outcome.
  * 3. Nothing is queued without bound: `send` waits for room in the window, and beyond a limit is refused.
  */
-import { randomInt, randomUUID, X509Certificate } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { identityOf } from '../api/identity.ts';
-import { parseAddress } from '../base/address.ts';
+import type { TlsFiles } from '../api/tls.ts';
+import { isLoopback, parseAddress } from '../base/address.ts';
 import { DistricError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
 import { UuidSource } from '../base/uuid.ts';
@@ -18,8 +18,9 @@ import { nodeHost } from '../node/io/host.ts';
 import { CallerNet } from '../node/io/net/caller-net.ts';
 import { NO_LOG, NO_METRICS, type NetLog, type NetMetrics } from '../node/io/net/net-metrics.ts';
 import type { PoolMetrics } from '../node/io/net/tcp-pool.ts';
-import { TlsTransport, type TlsMaterial } from '../node/io/net/tls-transport.ts';
+import type { TlsMaterial } from '../node/io/net/tls-transport.ts';
 import { batchesOf, type Batch, itemOf, type OutgoingMessage, type SendOutcome } from './batch.ts';
+import { openTls, type ClientTls } from './client-tls.ts';
 import { LeaderLink } from './leader-link.ts';
 import type { ChangeRequest, QueryRequest } from './requests.ts';
 import { pause } from './pause.ts';
@@ -28,6 +29,8 @@ import { Window, WINDOW_LIMITS, type WindowLimits } from './window.ts';
 
 export { DistricError } from '../base/errors.ts';
 export type { OutgoingMessage, Receipt, SendOutcome } from './batch.ts';
+export type { NetMetrics } from '../node/io/net/net-metrics.ts';
+export type { PoolMetrics } from '../node/io/net/tcp-pool.ts';
 export type { ChangeRequest, QueryRequest } from './requests.ts';
 
 export interface ClientOptions {
@@ -36,15 +39,19 @@ export interface ClientOptions {
   /** Refuse to talk to any other cluster. With `tls` it is by default the one of the own certificate. */
   clusterName?: string;
   apiKey?: string;
-  /** PEM. Without it the connection is in plain text, for loopback. */
-  tls?: TlsMaterial;
+  /** PEM, or files, which are followed while the client is open. Without it the connection is in plain text. */
+  tls?: TlsMaterial | TlsFiles;
+  /** Sends `apiKey` in plain text to other machines, too. Without it that is refused: it would be anybody's on the way. */
+  insecure?: boolean;
   /** Kept with each message; of clients without a key, idempotency keys belong to it. */
   source?: string;
   /** How coordinators name this client in their logs. */
   name?: string;
   window?: Partial<WindowLimits>;
   log?: NetLog;
+  /** Counts connections, bytes, calls and errors, as the tcp_* and rpc_* of a node. */
   metrics?: NetMetrics;
+  /** Of the connections that are kept; only clients have such a pool. */
   poolMetrics?: PoolMetrics;
   /** Told when the coordinator in use changes; undefined when there is none. */
   onConnected?: (address: string | undefined) => void;
@@ -77,14 +84,25 @@ export class DistricClient {
   readonly #net: CallerNet;
   readonly #link: LeaderLink;
   readonly #window: Window;
+  readonly #tls: ClientTls | undefined;
   #closed = false;
 
   private constructor(options: ClientOptions) {
-    const { apiKey, tls, log = NO_LOG, metrics = NO_METRICS } = options;
-    const clusterName = options.clusterName ?? (tls === undefined ? '' : clusterOf(tls));
+    const { apiKey, log = NO_LOG, metrics = NO_METRICS } = options;
     if (options.servers.length === 0) throw new DistricError('INVALID_REQUEST', 'servers: must name a coordinator');
     // Throws INVALID_REQUEST now, and not at the first try to connect.
     for (const server of options.servers) parseAddress(server);
+    const mayDial = (address: string): boolean =>
+      apiKey === undefined || options.tls !== undefined || options.insecure === true || isLoopback(hostOf(address));
+    const exposed = options.servers.find((server) => !mayDial(server));
+    if (exposed !== undefined) throw clearText(exposed);
+    const tls =
+      options.tls &&
+      openTls(options.tls, options.clusterName, log, () => {
+        this.#link.renew();
+      });
+    const clusterName = tls?.clusterName ?? options.clusterName ?? '';
+    this.#tls = tls;
     this.#options = options;
     this.#window = new Window({ ...WINDOW_LIMITS, ...options.window });
     this.#net = new CallerNet({
@@ -94,14 +112,15 @@ export class DistricClient {
       authorization: apiKey,
       metrics,
       log,
-      ...(tls === undefined ? {} : { transport: new TlsTransport(clusterName, tls) }),
+      ...(tls === undefined ? {} : { transport: tls.transport }),
     });
     const { servers, poolMetrics, onConnected } = options;
-    this.#link = new LeaderLink(this.#net, { servers, random: this.#random, poolMetrics, onConnected });
+    this.#link = new LeaderLink(this.#net, { servers, mayDial, random: this.#random, poolMetrics, onConnected });
   }
 
   /**
-   * Resolves once a coordinator takes calls. Rejects with UNAUTHENTICATED and the like, with NO_LEADER when none is
+   * Resolves once a coordinator takes calls. Rejects with UNAUTHENTICATED (a key, or a certificate: the message says
+   * which, why, and what to do) and the like, with NO_LEADER when none is
    * reached by the deadline, and with the reason of `signal`.
    */
   static async connect(
@@ -181,6 +200,7 @@ export class DistricClient {
   /** Ends the connection; what has no outcome yet gets one: unknown where it was sent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#tls?.watch?.close();
     this.#link.close();
     await this.#net.close();
   }
@@ -243,7 +263,8 @@ export class DistricClient {
     const ended = new AbortController();
     const given = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
     const expired = pause(Math.max(0, deadlineMs - performance.now()), given).then(() => {
-      throw new DistricError('NO_LEADER', `no coordinator of ${this.#options.servers.join(', ')} is reached`);
+      const last = this.#link.failure === undefined ? '' : `: ${this.#link.failure.message}`;
+      throw new DistricError('NO_LEADER', `no coordinator of ${this.#options.servers.join(', ')} is reached${last}`);
     });
     try {
       return await Promise.race([this.#link.connect(), expired]);
@@ -264,10 +285,15 @@ export class DistricClient {
   }
 }
 
-function clusterOf({ certificate }: TlsMaterial): string {
-  const identity = identityOf(new X509Certificate(certificate).subjectAltName ?? '');
-  if (identity !== undefined) return identity.clusterName;
-  throw new DistricError('INVALID_REQUEST', 'tls.certificate: carries no distric:// identity');
+function hostOf(address: string): string {
+  return parseAddress(address).host;
+}
+
+function clearText(address: string): DistricError {
+  const reason = 'give tls, use a tunnel to localhost, or set insecure where the network is trusted';
+  return new DistricError('INVALID_REQUEST', `${address} would get the key in plain text: ${reason}`, [
+    { field: 'servers', reason },
+  ]);
 }
 
 function resultOf(answer: Message): unknown {

@@ -3,6 +3,7 @@ import type { Random } from '../base/random.ts';
 import { RETRY_POLICY, retryDelayMs } from '../node/core/rpc/retry.ts';
 import type { Body, Message } from '../node/core/tlv/messages.ts';
 import type { CallerNet } from '../node/io/net/caller-net.ts';
+import { RefusedError } from '../node/io/net/refused-error.ts';
 import type { RpcClient } from '../node/io/net/rpc-client.ts';
 import { TcpPool, type PoolMetrics } from '../node/io/net/tcp-pool.ts';
 import { pause } from './pause.ts';
@@ -17,6 +18,8 @@ type View = Body<'CLUSTER_VIEW'>;
 export interface LeaderLinkOptions {
   /** `host:port` of some coordinators; the others are told by them. */
   servers: readonly string[];
+  /** Coordinators tell of others; to those that this says no of the client does not go. */
+  mayDial: (address: string) => boolean;
   random: Random;
   poolMetrics?: PoolMetrics | undefined;
   /** Told when the coordinator in use changes; undefined when there is none. */
@@ -35,6 +38,7 @@ export class LeaderLink {
   #current: { client: RpcClient; address: string } | undefined;
   #connecting: Promise<RpcClient> | undefined;
   #moving = false;
+  #failure: DistricError | undefined;
   #clockOffsetMs = 0;
 
   constructor(net: CallerNet, options: LeaderLinkOptions) {
@@ -63,13 +67,27 @@ export class LeaderLink {
     return Date.now() + this.#clockOffsetMs;
   }
 
+  /** Why the last try to connect failed. */
+  get failure(): DistricError | undefined {
+    return this.#failure;
+  }
+
+  /** Goes on over a new connection; what is under way on the one before is answered there. */
+  renew(): void {
+    this.#current?.client.drain('renewed');
+    this.#drop();
+  }
+
   /** Undefined while there is none. */
   get usable(): RpcClient | undefined {
     const client = this.#current?.client;
     return client?.usable === true ? client : undefined;
   }
 
-  /** Resolves with a usable connection, however long that takes. Rejects when a key is refused, and when closed. */
+  /**
+   * Resolves with a usable connection, however long that takes. Rejects when a key is refused, when all coordinators and
+   * this client refuse each other's certificates, and when closed.
+   */
   connect(): Promise<RpcClient> {
     const { usable } = this;
     if (usable !== undefined) return Promise.resolve(usable);
@@ -86,12 +104,18 @@ export class LeaderLink {
   async #connectAny(): Promise<RpcClient> {
     const { signal } = this.#closing;
     for (let round = 0; ; round++) {
-      for (const address of this.#candidates()) {
+      const candidates = this.#candidates();
+      let refusals = 0;
+      for (const address of candidates) {
         signal.throwIfAborted();
         try {
           return this.#use(await this.#pool.acquire(address, signal), address);
         } catch (error) {
-          if (!(error instanceof DistricError) || FINAL.has(error.code) || signal.aborted) throw error;
+          if (!(error instanceof DistricError) || signal.aborted) throw error;
+          this.#failure = error;
+          // One coordinator may have an expired certificate, and the next a good one.
+          if (error instanceof RefusedError && ++refusals < candidates.length) continue;
+          if (FINAL.has(error.code)) throw error;
         }
       }
       await pause(retryDelayMs(RETRY_POLICY, round, this.#options.random), signal);
@@ -100,8 +124,9 @@ export class LeaderLink {
 
   /** The leader first, then the others in random order, so that clients spread. */
   #candidates(): string[] {
-    const { random, servers } = this.#options;
-    const others = new Set([...this.#view.coordinators.map(({ address }) => address), ...servers]);
+    const { random, servers, mayDial } = this.#options;
+    const told = this.#view.coordinators.map(({ address }) => address);
+    const others = new Set([...told.filter(mayDial), ...servers]);
     const leader = this.#leaderAddress();
     if (leader !== undefined) others.delete(leader);
     const shuffled = [...others];
@@ -113,7 +138,8 @@ export class LeaderLink {
   }
 
   #leaderAddress(): string | undefined {
-    return this.#view.coordinators.find(({ id }) => id === this.#view.leaderId)?.address;
+    const address = this.#view.coordinators.find(({ id }) => id === this.#view.leaderId)?.address;
+    return address !== undefined && this.#options.mayDial(address) ? address : undefined;
   }
 
   #use(client: RpcClient, address: string): RpcClient {

@@ -6,6 +6,7 @@ import type { Body } from '../node/core/tlv/messages.ts';
 import { nodeHost } from '../node/io/host.ts';
 import { NO_LOG, NO_METRICS } from '../node/io/net/net-metrics.ts';
 import { PeerNet } from '../node/io/net/peer-net.ts';
+import type { Transport } from '../node/io/net/transport.ts';
 import { RpcServer, type CallAnswer, type CallDesk, type IncomingCall } from '../node/io/net/rpc-server.ts';
 
 /** What all coordinators of a test share. */
@@ -30,12 +31,14 @@ export class TestCoordinator implements CallDesk<null> {
   refusal: DistricError | undefined;
   onCall: (call: IncomingCall) => void = (call) => call.done(this.keep(call));
   readonly #state: TestState;
+  readonly #transport: Transport | undefined;
   #net: PeerNet | undefined;
   #server: RpcServer<null> | undefined;
   #port = 0;
 
-  constructor(id: string, state: TestState) {
+  constructor(id: string, state: TestState, transport?: Transport) {
     this.id = id;
+    this.#transport = transport;
     this.#state = state;
     state.coordinators.push(this);
   }
@@ -63,6 +66,7 @@ export class TestCoordinator implements CallDesk<null> {
       onPeerDown: () => undefined,
       metrics: NO_METRICS,
       log: NO_LOG,
+      ...(this.#transport === undefined ? {} : { transport: this.#transport }),
       clients: server,
     });
     const { host, port } = await this.#net.listen();

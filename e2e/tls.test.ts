@@ -1,18 +1,18 @@
 /** A cluster whose nodes and REST speak TLS: it works, keeps strangers out, changes its certificates, and lets a worker join. */
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connect, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
-import type { InstanceResource, AcceptedMessage } from '../api/rest.ts';
+import type { AcceptedMessage, AuditList, InstanceResource } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
 import { captureIo } from '../cli/captured-io.ts';
 import { EXIT } from '../cli/exit-code.ts';
 import { freePorts } from '../cli/free-ports.ts';
 import { isNodeProcess, signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
 import { run } from '../cli/program.ts';
-import { validFor } from '../pki/authority.ts';
+import { DAY_MS, validFor } from '../pki/authority.ts';
 import { AUTHORITY_MS, CERTIFICATE_MS, PkiDirectory, ROTATION_STEPS } from '../pki/pki-directory.ts';
 import { metricValue, scrape } from './exposition.ts';
 import { LoadClient } from './load-client.ts';
@@ -64,6 +64,15 @@ async function errorCount(id: string, type: string): Promise<number> {
 
 async function shownFrom(folder: string): Promise<{ cert: Buffer; key: Buffer }> {
   return { cert: await readFile(path.join(folder, 'node.crt')), key: await readFile(path.join(folder, 'node.key')) };
+}
+
+/** Leaves worker-9 with a certificate that has a day of a month left. */
+async function ageCertificate(folder: string): Promise<void> {
+  const now = Date.now();
+  const validity = { notBeforeMs: now - 29 * DAY_MS, notAfterMs: now + DAY_MS };
+  const issued = await pki.issue({ role: 'worker', name: 'worker-9', validity });
+  for (const file of ['node.crt', 'node.key', 'ca.crt'])
+    await copyFile(path.join(issued.folder, file), path.join(folder, file));
 }
 
 /** Every node looks at its files now; resolves when all have taken over what changed. */
@@ -163,7 +172,7 @@ describe('a cluster over TLS', () => {
   );
 
   it(
-    'lets a worker join by a token, which then takes part',
+    'lets a worker join by a token, which then takes part and renews its certificate',
     async () => {
       const [metricsPort = 0] = await freePorts(1);
       const dir = path.join(cluster.processes.dataDir, 'worker-9');
@@ -185,7 +194,7 @@ describe('a cluster over TLS', () => {
         }),
       );
       const logFile = cluster.processes.logFile('worker-9');
-      const { pid } = await startNodeProcess(configFile, logFile, process.env);
+      let { pid } = await startNodeProcess(configFile, logFile, process.env);
       try {
         await until('the new worker is registered', WAIT_MS, async () => {
           const { workers } = await cluster.status('coordinator-1');
@@ -195,6 +204,18 @@ describe('a cluster over TLS', () => {
         const log = await readFile(logFile, 'utf8');
         expect(log).toContain('joined: this node has its certificate');
         expect(log).not.toContain(token.split('@')[0]);
+        signalNode(pid, configFile, 'SIGKILL');
+        await waitUntilGone(pid, configFile, WAIT_MS);
+        await ageCertificate(path.join(dir, 'data', 'tls'));
+        ({ pid } = await startNodeProcess(configFile, logFile, process.env));
+        await until('it renews its certificate', WAIT_MS, async () =>
+          (await readFile(logFile, 'utf8')).includes('this node has renewed its certificate') ? true : undefined,
+        );
+        await until('both are on record', WAIT_MS, async () => {
+          const { entries } = await get<AuditList>(server, '/audit');
+          const rows = entries.filter(({ target }) => target === 'worker/worker-9').map(({ action }) => action);
+          return rows.join() === 'node.renew,node.join' ? true : undefined;
+        });
         expect(await cluster.logged('coordinator-1', 'a node joined by a token')).toHaveLength(1);
       } finally {
         signalNode(pid, configFile, 'SIGKILL');

@@ -2,11 +2,13 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type AccessRole, FAILURES_BURST, FAILURES_PER_SECOND } from '../api/access.ts';
 import type { Identity } from '../api/identity.ts';
 import type { DistricError } from '../base/errors.ts';
+import { AccessLimits } from './access-limits.ts';
 import { CALL_ITEMS_MAX, ClientDesk, type ClientDeskParts } from './client-desk.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { RecordingGateway } from './io/http/recording-gateway.ts';
 import { nodeHost } from './io/host.ts';
 import type { Identified } from './key-ring.ts';
+import { RefusalNotes } from './refusal-notes.ts';
 
 type Answer = { message: Message } | { error: DistricError };
 
@@ -25,7 +27,8 @@ function desk(parts: Partial<ClientDeskParts> = {}): ClientDesk {
     clock: () => ({ monotonicMs: nowMs, wallMs: nowMs }),
     itemBytesMax: 1_000,
     identify: undefined,
-    callsPerSecondPerKey: 0,
+    limits: new AccessLimits({ requestsPerSecondPerKey: 0 }),
+    refusals: new RefusalNotes(gateway),
     authFailed: () => undefined,
     ...parts,
   });
@@ -174,7 +177,8 @@ describe('queries and changes', () => {
     { kind: 'KEEPALIVE', body: {} } as const,
   ])('are refused when malformed: %j', (message) => {
     expect(codeOf(ask(desk(), message))).toBe('INVALID_REQUEST');
-    expect([gateway.queries, gateway.commands]).toEqual([[], []]);
+    const changes = gateway.commands.filter(({ kind }) => kind !== 'note');
+    expect([gateway.queries, changes]).toEqual([[], []]);
   });
 
   it('tell a document that is wrong where it is', () => {
@@ -205,6 +209,20 @@ describe('access', () => {
   ] as const)('lets a %s do what its role may (%#)', (role, message, outcome) => {
     keys.set('key', holder(role));
     expect(codeOf(ask(desk({ identify }), message, 'key'))).toBe(outcome);
+  });
+
+  it('puts a change that a role may not make on record, and one that makes no sense', () => {
+    keys.set('key', holder('submitter'));
+    ask(desk({ identify }), admin({ kind: 'putRule', document: { id: 'r' } }), 'key');
+    keys.set('key', holder('operator'));
+    ask(desk({ identify }), admin({ kind: 'putRule', document: { id: 'r' } }), 'key');
+    ask(desk({ identify }), { kind: 'CLIENT_ADMIN', body: { command: '{' } }, 'key');
+    expect(gateway.commands).toEqual([
+      { kind: 'note', action: 'rule.put', target: 'rule/r', outcome: 'FORBIDDEN' },
+      { kind: 'note', action: 'rule.put', target: 'rule/r', outcome: 'INVALID_DOCUMENT' },
+      { kind: 'note', action: 'unknown', target: '', outcome: 'INVALID_JSON' },
+    ]);
+    expect(gateway.actors.map(({ id }) => id)).toEqual(['submitter', 'operator', 'operator']);
   });
 
   it('wants a key or a certificate, and counts what failed', () => {

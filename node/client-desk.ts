@@ -2,35 +2,25 @@
  * What clients of the binary protocol may ask, put to the gateway: the counterpart of the REST resources.
  * Who a client is, is looked at again once in a while: a key that is revoked ends its use, not only new connections.
  */
-import {
-  type Actor,
-  ANONYMOUS,
-  FAILED_SOURCES_MAX,
-  FAILURES_BURST,
-  FAILURES_PER_SECOND,
-  mayDo,
-  type Permission,
-  rolesWith,
-} from '../api/access.ts';
+import { type Actor, actorOf, ANONYMOUS, mayDo, type Permission, rolesWith } from '../api/access.ts';
 import type { Identity } from '../api/identity.ts';
-import { sourceOf } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
 import { encodeText, type Host } from '../base/host.ts';
-import { BucketTable } from '../base/token-bucket.ts';
+import type { AccessLimits } from './access-limits.ts';
 import { checkSource, readItem } from './client-items.ts';
-import { consistencyOf, parseCommand, parseQuery } from './client-requests.ts';
+import { changeOf, consistencyOf, parseCommand, parseQuery } from './client-requests.ts';
 import { errorBody } from './core/rpc/error-body.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { scopeOf } from './idempotency-scope.ts';
 import type { Identified } from './key-ring.ts';
 import type { Now } from './ports.ts';
-import type { Gateway, IncomingItem, ItemOutcome } from './requests.ts';
+import type { RefusalNotes } from './refusal-notes.ts';
+import type { Command, Gateway, IncomingItem, ItemOutcome } from './requests.ts';
 
 /** Messages in one call: their outcomes fit in one frame, whatever they start. */
 export const CALL_ITEMS_MAX = 1_000;
 const IDENTIFIED_MS = 1_000;
-const LIMITED_KEYS_MAX = 10_000;
 
 type Answer = { message: Message } | { error: DistricError };
 
@@ -53,15 +43,13 @@ export interface ClientDeskParts {
   itemBytesMax: number;
   /** Undefined: everybody may do everything, as with `auth.mode` disabled. */
   identify: ((keyText: string | undefined, wallMs: number) => Identified) | undefined;
-  /** Of keys that have no limit of their own; 0 for none. */
-  callsPerSecondPerKey: number;
+  limits: AccessLimits;
+  refusals: RefusalNotes;
   authFailed: (reason: string) => void;
 }
 
 export class ClientDesk {
   readonly #parts: ClientDeskParts;
-  readonly #calls = new BucketTable(LIMITED_KEYS_MAX);
-  readonly #failures = new BucketTable(FAILED_SOURCES_MAX);
 
   constructor(parts: ClientDeskParts) {
     this.#parts = parts;
@@ -78,8 +66,8 @@ export class ClientDesk {
     if ('failure' in identified) {
       const error = this.#unauthenticated(identified.failure);
       // As over REST: a good key is looked at first, and never kept out by this.
-      const source = sourceOf(address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
-      const { allowed } = this.#failures.take(source, FAILURES_PER_SECOND, FAILURES_BURST, monotonicMs);
+      const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+      const { allowed } = this.#parts.limits.failed(host, monotonicMs);
       return { error: allowed ? error : new DistricError('RATE_LIMITED', 'too many tries without a good key') };
     }
     return { session: { authorization, identity, identified, identifiedMs: monotonicMs } };
@@ -111,11 +99,23 @@ export class ClientDesk {
         done('error' in outcome ? outcome : this.#result(outcome.result, outcome.appliedIndex));
       });
     } else if (message.kind === 'CLIENT_ADMIN') {
-      this.#allow(actor, 'operate');
-      this.#parts.gateway.command(parseCommand(message.body.command), actor, (outcome) => {
+      this.#parts.gateway.command(this.#permitted(actor, message.body.command), actor, (outcome) => {
         done('error' in outcome ? outcome : this.#result(outcome.result));
       });
     } else throw new DistricError('INVALID_REQUEST', `${message.kind} is not for clients`);
+  }
+
+  /** A refusal goes on record. */
+  #permitted(actor: Actor, command: string): Command {
+    try {
+      this.#allow(actor, 'operate');
+      return parseCommand(command);
+    } catch (error) {
+      if (error instanceof DistricError) {
+        this.#parts.refusals.note(actor, changeOf(command), error, this.#parts.clock().monotonicMs);
+      }
+      throw error;
+    }
   }
 
   // ---- who ---------------------------------------------------------------------------------------------------------
@@ -123,16 +123,8 @@ export class ClientDesk {
   #identify(authorization: string | undefined, identity: Identity | undefined, wallMs: number): Identified {
     const { identify } = this.#parts;
     if (identify === undefined) return { actor: ANONYMOUS, rateLimit: 0 };
-    const certified = authorization === undefined ? identity : undefined;
-    if (certified === undefined) return identify(authorization, wallMs);
-    const { role, name } = certified;
-    const actor: Actor = {
-      kind: 'certificate',
-      id: `${role}/${name}`,
-      name,
-      role: role === 'operator' ? 'admin' : 'submitter',
-    };
-    return { actor, rateLimit: null };
+    const actor = authorization === undefined && identity !== undefined ? actorOf(identity) : undefined;
+    return actor === undefined ? identify(authorization, wallMs) : { actor, rateLimit: null };
   }
 
   #admit(session: ClientSession): Actor {
@@ -143,10 +135,10 @@ export class ClientDesk {
     }
     const { identified } = session;
     if ('failure' in identified) throw this.#unauthenticated(identified.failure);
-    const rate = identified.rateLimit ?? this.#parts.callsPerSecondPerKey;
-    const { actor } = identified;
-    if (rate > 0 && !this.#calls.take(`${actor.kind}:${actor.id}`, rate, rate, monotonicMs).allowed) {
-      throw new DistricError('RATE_LIMITED', `this key may make ${rate} calls a second at this coordinator`);
+    const { actor, rateLimit } = identified;
+    const taken = this.#parts.limits.take(actor, rateLimit, monotonicMs);
+    if (taken?.state.allowed === false) {
+      throw new DistricError('RATE_LIMITED', `this key may make ${taken.rate} calls a second at this coordinator`);
     }
     return actor;
   }

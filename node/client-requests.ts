@@ -106,6 +106,26 @@ export function parseCommand(text: string): Command {
   }
 }
 
+const AUDIT_ACTIONS: ReadonlyMap<unknown, string> = new Map([
+  ['putRule', 'rule.put'],
+  ['deleteRule', 'rule.delete'],
+  ['putWorkflow', 'workflow.put'],
+  ['deleteWorkflow', 'workflow.delete'],
+  ['cancelInstance', 'instance.cancel'],
+]);
+
+/** How the audit log names a change that was refused, whatever is wrong with it. */
+export function changeOf(text: string): { action: string; target: string } {
+  try {
+    const { kind, id, document } = parseObject(text, 'command');
+    const action = AUDIT_ACTIONS.get(kind) ?? 'unknown';
+    const named: unknown = id ?? (document as { id?: unknown } | null | undefined)?.id;
+    return { action, target: `${action.split('.')[0] ?? ''}/${typeof named === 'string' ? named : ''}` };
+  } catch {
+    return { action: 'unknown', target: '' };
+  }
+}
+
 function modeOf(mode: unknown): 'create' | 'upsert' {
   return mode === 'create' || mode === 'upsert' ? mode : refuse('command.mode', 'must be create or upsert');
 }

@@ -22,6 +22,7 @@ const COMMANDS: { readonly [K in Command['kind']]: Extract<Command, { kind: K }>
   cancelInstance: { kind: 'cancelInstance', id: 'i' },
   createKey: { kind: 'createKey', id: 'k', name: 'ci', role: 'submitter', hash },
   rotateKey: { kind: 'rotateKey', id: 'k', hash, overlapMs: 0 },
+  note: { kind: 'note', action: 'node.join', target: 'worker/w', outcome: 'ok' },
   revokeKey: { kind: 'revokeKey', id: 'k' },
   noteBackup: { kind: 'noteBackup' },
   changeMembers: { kind: 'changeMembers', change: { kind: 'promote', ids: ['c2', 'c3'] } },

@@ -8,6 +8,7 @@ import {
   CreateKey,
   DeleteDocument,
   NoteBackup,
+  Note,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -40,6 +41,10 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
     }
     case 'revokeKey':
       return { kind: COMMAND.revokeKey, bytes: encode(host, RevokeKey, { id: command.id, actor }) };
+    case 'note': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, Note, { ...body, actor }) };
+    }
     case 'rotateKey': {
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };

@@ -219,6 +219,26 @@ describe('a replica that has diverged', () => {
   });
 });
 
+describe('a worker that speaks of Raft', () => {
+  it('is not heard: no leader gives way to it, and no replica is called diverged', () => {
+    fillLog(HASH_INTERVAL);
+    const leader = group.leader();
+    const { term } = group.at(leader).core.raft;
+    const none = { matchIndex: 1, lastLogIndex: 1, hintIndex: 0, hintTerm: 0, readRound: 0, wallMs: 1 };
+    const say = (said: number): void => {
+      const body = { ...none, term: said, success: true, hashIndex: HASH_INTERVAL, stateHash: 12_345 };
+      const message = { kind: 'APPEND_ENTRIES_RESPONSE', body } as const;
+      group.at(leader).inputs.push({ kind: 'message', from: 'w1', message });
+      group.run(10);
+    };
+    say(term);
+    say(term + 5);
+    expect(group.at(leader).metrics.of('hash mismatch')).toBe(0);
+    expect(group.at(leader).core.raft.term).toBe(term);
+    expect(group.leader()).toBe(leader);
+  });
+});
+
 describe('a halted coordinator', () => {
   it('lets nothing out any more', () => {
     const leader = group.leader();

@@ -14,6 +14,7 @@ import type { Random } from '../base/random.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
+import { RAFT_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
@@ -196,6 +197,10 @@ export class Coordinator {
   /** Takes one input in; nothing leaves before `turn()`. */
   step(input: Input, now: Now): void {
     this.#now = now;
+    if (input.kind === 'message' && RAFT_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
+      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message of Raft refused: not from a coordinator');
+      return;
+    }
     switch (input.kind) {
       case 'tick':
         this.raft.tick(now.monotonicMs);

@@ -48,7 +48,9 @@ export type Command =
   | { kind: 'noteBackup' }
   | { kind: 'changeMembers'; change: MembershipChange }
   /** `target` '': the voter that has most of the log. */
-  | { kind: 'transferLeadership'; target: string };
+  | { kind: 'transferLeadership'; target: string }
+  /** A row of the audit log that changes nothing else. */
+  | { kind: 'note'; action: string; target: string; outcome: string };
 
 /** `result` is the resource as stored, in the shape its GET answers. */
 export type CommandOutcome = { result: unknown } | { error: DistricError };

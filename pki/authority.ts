@@ -6,26 +6,18 @@
  * 3. An authority signs nodes and no other authorities (path length 0), and each has a name and key id of its own, so
  *    that two of them may stand in one bundle while one follows the other.
  */
-import 'reflect-metadata';
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  Pkcs10CertificateRequest,
-  Pkcs10CertificateRequestGenerator,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  X509Certificate as SigningCertificate,
-  X509CertificateGenerator,
-} from '@peculiar/x509';
+import type { Pkcs10CertificateRequest, X509Certificate as SigningCertificate } from '@peculiar/x509';
 import { createPrivateKey, createPublicKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import { identityUri, parseIdentityUri, IDENTITY_SCHEME, type Identity } from '../api/identity.ts';
 import { DistricError } from '../base/errors.ts';
 
 const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+/** Takes a while to load: only for whoever signs, or asks for a signature. */
+async function x509() {
+  await import('reflect-metadata');
+  return import('@peculiar/x509');
+}
 
 /** Clocks of nodes differ; a certificate is valid a little before it is made. */
 const BACKDATE_MS = 5 * 60_000;
@@ -71,7 +63,8 @@ export class Authority {
   /** A new authority, self-signed. */
   static async create(clusterName: string, validity: Validity): Promise<KeyedCertificate> {
     const keys = await generateKeys();
-    const certificate = await X509CertificateGenerator.createSelfSigned({
+    const { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension, ...more } = await x509();
+    const certificate = await more.X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(),
       name: [{ O: [clusterName] }, { CN: [`distric authority ${randomBytes(6).toString('hex')}`] }],
       notBefore: new Date(validity.notBeforeMs),
@@ -81,7 +74,7 @@ export class Authority {
       extensions: [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-        await SubjectKeyIdentifierExtension.create(keys.publicKey),
+        await more.SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
     return { certificate: pem(certificate), key: await keyPem(keys.privateKey) };
@@ -97,7 +90,8 @@ export class Authority {
     }
     const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
     const signingKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, KEY_ALGORITHM, false, ['sign']);
-    return new Authority(new SigningCertificate(certificate), signingKey);
+    const { X509Certificate: Certificate } = await x509();
+    return new Authority(new Certificate(certificate), signingKey);
   }
 
   get certificate(): string {
@@ -125,7 +119,8 @@ export class Authority {
       throw new DistricError('INVALID_REQUEST', `a certificate may carry at most ${NAMES_MAX} names`);
     }
     const notAfterMs = Math.min(validity.notAfterMs, this.#certificate.notAfter.getTime());
-    const certificate = await X509CertificateGenerator.create({
+    const { KeyUsageFlags, ExtendedKeyUsage, ...kinds } = await x509();
+    const certificate = await kinds.X509CertificateGenerator.create({
       serialNumber: serialNumber(),
       subject: [{ O: [identity.clusterName] }, { OU: [identity.role] }, { CN: [identity.name] }],
       issuer: this.#certificate.subjectName,
@@ -135,29 +130,31 @@ export class Authority {
       publicKey,
       signingKey: this.#signingKey,
       extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-        new SubjectAlternativeNameExtension([
+        new kinds.BasicConstraintsExtension(false, undefined, true),
+        new kinds.KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new kinds.ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+        new kinds.SubjectAlternativeNameExtension([
           { type: 'url', value: identityUri(identity) },
           ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
           ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
         ]),
-        await SubjectKeyIdentifierExtension.create(publicKey),
-        await AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey),
+        await kinds.SubjectKeyIdentifierExtension.create(publicKey),
+        await kinds.AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey),
       ],
     });
     return pem(certificate);
   }
 }
 
-/** A new key, and a request for a certificate that says whose it is to be. */
+/** A request for a certificate that says whose it is to be, and its key: a new one, unless `key` (PEM) is given. */
 export async function createRequest(
   identity: Identity,
   dnsNames: readonly string[],
   ipAddresses: readonly string[],
+  key?: string,
 ): Promise<{ request: string; key: string }> {
-  const keys = await generateKeys();
+  const keys = key === undefined ? await generateKeys() : await importKeys(key);
+  const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } = await x509();
   const request = await Pkcs10CertificateRequestGenerator.create({
     name: [{ O: [identity.clusterName] }, { CN: [identity.name] }],
     keys,
@@ -178,6 +175,7 @@ export async function readRequest(
   request: string,
 ): Promise<{ identity: Identity; dnsNames: string[]; ipAddresses: string[] }> {
   const parsed = await verifiedRequest(request);
+  const { SubjectAlternativeNameExtension } = await x509();
   const extension = parsed.extensions.find((one) => one instanceof SubjectAlternativeNameExtension);
   const names = extension?.names.items ?? [];
   const of = (type: string): string[] => names.filter((name) => name.type === type).map(({ value }) => value);
@@ -200,7 +198,8 @@ async function verifiedRequest(text: string): Promise<Pkcs10CertificateRequest> 
 async function examined(
   text: string,
 ): Promise<{ request: Pkcs10CertificateRequest; curve: string | undefined; verified: boolean }> {
-  const request = new Pkcs10CertificateRequest(text);
+  const { Pkcs10CertificateRequest: Request } = await x509();
+  const request = new Request(text);
   const key = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' });
   return { request, curve: key.asymmetricKeyDetails?.namedCurve, verified: await request.verify() };
 }
@@ -211,6 +210,20 @@ function invalidRequest(reason: string): DistricError {
 
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify']);
+}
+
+/** Throws INVALID_DOCUMENT for another kind of key than this authority makes and signs. */
+async function importKeys(key: string): Promise<webcrypto.CryptoKeyPair> {
+  const privateKey = createPrivateKey(key);
+  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    throw new DistricError('INVALID_DOCUMENT', 'the key of this node is none of ECDSA P-256');
+  }
+  const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  return {
+    privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, KEY_ALGORITHM, true, ['sign']),
+    publicKey: await webcrypto.subtle.importKey('spki', spki, KEY_ALGORITHM, true, ['verify']),
+  };
 }
 
 /** 127 random bits, positive (RFC 5280 §4.1.2.2). */

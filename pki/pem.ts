@@ -32,6 +32,12 @@ export function certificateHash(certificate: X509Certificate): string {
   return createHash('sha256').update(certificate.raw).digest('hex');
 }
 
+/** Less than a third of its life is left: time enough for many tries, and for somebody to look. */
+export function isRenewalDue({ validFromDate, validToDate }: X509Certificate, nowMs: number): boolean {
+  const endsMs = validToDate.getTime();
+  return endsMs - nowMs < (endsMs - validFromDate.getTime()) / 3;
+}
+
 /** True when `issuer` has signed `certificate`; dates are not looked at. */
 export function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);

@@ -27,8 +27,9 @@ All of them are decided before the body is read. Without a good key a path that 
 - Each key may make \`limits.requestsPerSecondPerKey\` requests a second at each coordinator (0, the default: no limit), or its
   own \`rate_limit\`. A second's worth may come at once. \`RateLimit-Limit\`, \`RateLimit-Remaining\` and \`RateLimit-Reset\`
   (seconds) are in every answer to a key that has a limit. The admin key has none.
-- 20 failed tries at once and 5 a second from one address (of IPv6 the first 64 bits) are answered 401, more of them 429,
-  over REST and the binary protocol each.
+- REST and the binary protocol draw from the same limit.
+- 20 failed tries at once and 5 a second from one address (of IPv6 the first 64 bits) are answered 401, more of them 429;
+  wrong join tokens count as well.
   A good key is never kept out by this: it is looked at first.
 
 \`distric_auth_failures_total{reason}\` and \`distric_rate_limited_total\` count them.
@@ -40,13 +41,19 @@ $ distric audit list --action rule.put
 $ distric audit list --actor ci -o yaml
 \`\`\`
 
-Every administrative change is a row: when, who (key, certificate, \`bootstrap\`, \`anonymous\` or \`offline\`), what, on what, the outcome, and the
-state before and after. Changes that the cluster refused are in it with their code; requests that were not let in are
-not, they are counted. The row is written by the very log entry that makes the change, so no change is without one and all
-coordinators have the same.
+Every administrative change is a row: when, who (key, certificate, join token, \`bootstrap\`, \`anonymous\` or \`offline\`), what, on what, the
+outcome, and the state before and after. The row is written by the very log entry that makes the change, so no change is
+without one and all coordinators have the same.
 
+- Refused changes are in it with their code: for a conflict, for what is wrong with the document, and for a role that may
+  not. Each key gets 10 rows at once and one a minute at each coordinator for those that are refused before they reach the
+  log, so that nobody can push other rows out. Requests that were not let in (401, 429) are not in it; they are counted.
+- The row of such a refusal, and of a node that joins, is an entry of its own, and the answer does not wait for it: without
+  a leader it is tried for 10 s and then lost. What is left then is the coordinator's log for a node that joined, and
+  \`distric_auth_failures_total{reason="forbidden"}\` for a role that may not.
 - Actions: \`rule.put\` \`rule.delete\` \`workflow.put\` \`workflow.delete\` \`instance.cancel\` \`key.create\` \`key.rotate\` \`key.revoke\`
-  \`cluster.backup\`, and of a cluster that was made offline ([backup.md](backup.md)) \`cluster.restore\` \`cluster.recover\`.
+  \`node.join\` \`node.renew\` \`cluster.backup\`, and of a cluster that was made offline ([backup.md](backup.md)) \`cluster.restore\`
+  \`cluster.recover\`.
 - The last 10,000 are kept. A document over 16 KiB is shown as \`{"cut": true, "bytes": …, "start": "…"}\`.
 - Keys are shown without secrets and hashes.
 `;
@@ -91,7 +98,8 @@ $ distric keys rotate ID --overlap 24h
 $ distric keys revoke ID
 \`\`\`
 
-Over HTTP: \`Authorization: Bearer dk_ID_SECRET\`.
+Over HTTP: \`Authorization: Bearer dk_ID_SECRET\`. Commands and the client library send it in plain text to this machine
+only, and to others over TLS, unless \`--insecure\` (\`insecure: true\`) is given.
 
 - The secret is 256 random bits. It is made by the coordinator that was asked, told once, and kept nowhere: the log, the
   state and the audit log have its SHA-256 only. That needs no salt and no slow hash, because it can't be guessed.
@@ -115,7 +123,7 @@ ${routeTable()}
 
 Paths are below \`${API_BASE}\`; \`HEAD\` counts as \`GET\`. A submitter may follow any message and instance whose id it
 knows. Ids are no secrets, so keep what submitters must not see of each other out of one cluster. Two routes ask for no key:
-\`POST /join\` and \`GET /join/authorities\`, for nodes that come with a join token. Metrics and health probes are on a port of their own and ask nobody.
+\`POST /join\` and \`GET /join/authorities\`, for nodes that come with a join token or their certificate. Metrics and health probes are on a port of their own and ask nobody.
 
 ${ANSWERS}`;
 }

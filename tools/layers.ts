@@ -68,8 +68,9 @@ const ROOMS: readonly Room[] = [
   { prefix: 'node/sim/', mayImport: [...PURE_NODE, NATIVE_HOST] },
   // It speaks the protocol, with Node's own text coding and cipher behind it.
   {
-    // The asking side of the protocol is the same on both ends: calls, connections and TLS are shared with the nodes.
+    // The asking side of the protocol is the same on both ends: calls, connections, TLS and the files of it are shared with the nodes.
     prefix: 'client/',
+    testsMayImport: ['pki/'],
     mayImport: [
       'base/',
       'api/',
@@ -77,6 +78,7 @@ const ROOMS: readonly Room[] = [
       'node/core/rpc/',
       'node/core/state/query.ts',
       'node/io/net/',
+      'node/io/tls/',
       NATIVE_HOST,
       NATIVE_CIPHER,
     ],

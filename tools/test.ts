@@ -22,6 +22,7 @@ const SYSTEM_NEEDS: readonly SystemNeed[] = [
   { program: 'tc', package: 'iproute2', neededFor: NETWORK_TESTS },
   { program: 'iptables', package: 'iptables', neededFor: NETWORK_TESTS },
   { program: 'gcc', package: 'build-essential', neededFor: DISK_TESTS },
+  { program: 'python3', package: 'python3', neededFor: NETWORK_TESTS },
 ];
 /** Namespaces can be made only by root. */
 const isRoot = process.getuid?.() === 0;

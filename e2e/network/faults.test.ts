@@ -1,6 +1,6 @@
 /**
- * Coordinators and a worker on hosts of their own, and a network that loses, cuts, flaps, chokes and delays. What was
- * acknowledged stays, and service is back within ten seconds of the end of each fault.
+ * Coordinators and a worker on hosts of their own, and a network that loses, cuts, flaps, chokes, delays, reorders and
+ * duplicates. What was acknowledged stays, and service is back within ten seconds of the end of each fault.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ import { differences, readReplica } from '../replica.ts';
 import { get, put } from '../rest-call.ts';
 import { until } from '../until.ts';
 import { LabCluster } from './lab-cluster.ts';
+import type { SwitchRecord } from './unruly-switch.ts';
 
 const SEED = 4_711;
 const FAULT_MS = 6_000;
@@ -52,6 +53,8 @@ function others(name: string): string[] {
 interface Fault {
   name: string;
   begin: (leader: string) => void | Promise<void>;
+  /** Messages are acknowledged while it lasts, and not only after it. */
+  keepsServing?: boolean;
 }
 
 /** Both ways: the host hears nobody, and since TCP needs answers nobody hears it for long. */
@@ -98,36 +101,39 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
-    name: 'up to 150 ms of delay between coordinators, for each piece anew',
-    begin: () => {
-      for (const relay of cluster.relays) relay.delayMsMax = 150;
-    },
+    name: '5 to 60 ms of delay for each packet, 5 % lost, 10 % reordered, 5 % duplicated',
+    begin: () =>
+      cluster.lab.disturb({ seed: SEED, loss: 0.05, reorder: 0.1, duplicate: 0.05, delay_ms: 5, jitter_ms: 55 }),
+    keepsServing: true,
   },
   {
-    name: 'every connection between coordinators is reset, ten times',
+    name: 'every connection is reset, ten times',
     begin: async () => {
       for (let i = 0; i < 10; i++) {
-        for (const relay of cluster.relays) relay.cut();
+        for (const name of cluster.lab.hosts.keys()) cluster.lab.reset(name);
+        await delay(150);
+        cluster.lab.healAll();
         await delay(300);
       }
     },
   },
 ];
 
-function endFault(): void {
+/** What the unruly switch did, if there was one. */
+async function endFault(): Promise<SwitchRecord | undefined> {
   cluster.lab.healAll();
-  for (const relay of cluster.relays) relay.delayMsMax = 0;
+  return cluster.lab.calm();
 }
 
 beforeAll(async () => {
   const pluginDir = fileURLToPath(new URL('../plugins', import.meta.url));
-  cluster = await LabCluster.start(String(process.pid % 1_000), pluginDir);
+  cluster = await LabCluster.start(pluginDir);
   await put(cluster.servers[0] ?? '', '/workflow-definitions/fulfil', WORKFLOW);
   await put(cluster.servers[0] ?? '', '/rules/orders', RULE);
 }, 90_000);
 
 afterAll(async () => {
-  endFault();
+  await endFault();
   await client?.finish().catch(() => undefined);
   await cluster.stop();
 }, 90_000);
@@ -146,10 +152,18 @@ describe('a network that fails', () => {
         name: 'net',
       });
       const recoveries: string[] = [];
-      for (const { name, begin } of FAULTS) {
+      const records: SwitchRecord[] = [];
+      for (const { name, begin, keepsServing } of FAULTS) {
         await begin(await leader());
+        const begunMs = performance.now();
         await delay(FAULT_MS);
-        endFault();
+        if (keepsServing === true) {
+          await until(`messages are acknowledged during: ${name}`, 60_000, () =>
+            Promise.resolve(client?.recoveryMs(begunMs)),
+          );
+        }
+        const record = await endFault();
+        if (record !== undefined) records.push(record);
         const endedMs = performance.now();
         const recoveryMs = await until(`messages are acknowledged after: ${name}`, 3 * RECOVERY_MS_MAX, () =>
           Promise.resolve(client?.recoveryMs(endedMs)),
@@ -158,6 +172,10 @@ describe('a network that fails', () => {
         expect({ name, inTime: recoveryMs < RECOVERY_MS_MAX }).toEqual({ name, inTime: true });
       }
       process.stdout.write(`service back\n  ${recoveries.join('\n  ')}\n`);
+      expect(records).toHaveLength(1);
+      for (const { frames, lost, reordered, duplicated } of records) {
+        expect(Math.min(frames, lost, reordered, duplicated)).toBeGreaterThan(10);
+      }
       await client.finish();
       await until('all instances end and all coordinators catch up', 60_000, async () => {
         const all = await Promise.all(

@@ -1,25 +1,21 @@
-/** Three coordinators and a worker, each on a host of the lab; traffic between coordinators goes through relays. */
+/** Three coordinators and a worker, each on a host of the lab. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { Random } from '../../base/random.ts';
 import { until } from '../until.ts';
 import { Lab } from './lab.ts';
-import { Relay } from './relay.ts';
 
 const COORDINATORS = ['c1', 'c2', 'c3'];
 const PEER_PORT = 7400;
 const HTTP_PORT = 8080;
 const METRICS_PORT = 9090;
-const FIRST_RELAY_PORT = 17_400;
 const START_TIMEOUT_MS = 60_000;
 
 export class LabCluster {
   readonly lab: Lab;
-  readonly relays: Relay[] = [];
   readonly #dir: string;
   readonly #pluginDir: string;
   readonly #processes: ChildProcess[] = [];
@@ -30,8 +26,8 @@ export class LabCluster {
     this.#pluginDir = pluginDir;
   }
 
-  static async start(tag: string, pluginDir: string): Promise<LabCluster> {
-    const lab = new Lab(tag, [...COORDINATORS, 'w1']);
+  static async start(pluginDir: string): Promise<LabCluster> {
+    const lab = new Lab([...COORDINATORS, 'w1']);
     const cluster = new LabCluster(lab, await mkdtemp(join(tmpdir(), 'distric-lab-')), pluginDir);
     try {
       await cluster.#start();
@@ -57,7 +53,7 @@ export class LabCluster {
   async stop(): Promise<void> {
     for (const child of this.#processes) child.kill('SIGTERM');
     await Promise.all(this.#processes.map((child) => ended(child)));
-    for (const relay of this.relays) await relay.close();
+    await this.lab.calm().catch(() => undefined);
     this.lab.destroy();
     await rm(this.#dir, { recursive: true, force: true });
   }
@@ -68,19 +64,12 @@ export class LabCluster {
     await Promise.all([...COORDINATORS, 'w1'].map((name) => this.#ready(name)));
   }
 
-  /** Where `from` finds coordinator `to`: behind a relay, unless it is itself or a worker. */
-  async #addressOf(from: string, to: string): Promise<string> {
-    const target = { host: this.lab.host(to).address, port: PEER_PORT };
-    if (from === to || from === 'w1') return `${target.host}:${String(target.port)}`;
-    const listen = { host: this.lab.observerAddress, port: FIRST_RELAY_PORT + this.relays.length };
-    this.relays.push(await Relay.start({ listen, target, random: Random.stream(listen.port, 'relay') }));
-    return `${listen.host}:${String(listen.port)}`;
-  }
-
   async #startNode(name: string, role: string): Promise<void> {
     const { address: host } = this.lab.host(name);
-    const coordinators: { id: string; address: string }[] = [];
-    for (const id of COORDINATORS) coordinators.push({ id, address: await this.#addressOf(name, id) });
+    const coordinators = COORDINATORS.map((id) => ({
+      id,
+      address: `${this.lab.host(id).address}:${String(PEER_PORT)}`,
+    }));
     const config = {
       nodeId: name,
       role,

@@ -3,7 +3,7 @@
  *
  *     node examples/client/send-orders.ts 127.0.0.1:7400 1000
  *
- * `DISTRIC_API_KEY` holds the key, where the cluster wants one.
+ * `DISTRIC_API_KEY` holds the key, where the cluster wants one; without `tls` it goes to this machine only.
  */
 import { DistricClient, type OutgoingMessage } from 'distric/client';
 

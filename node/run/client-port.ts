@@ -1,5 +1,6 @@
 /** Clients of the binary protocol, on the port that nodes dial: the desk joined to its network driver. */
 import type { NodeConfig } from '../../api/config.ts';
+import type { AccessLimits } from '../access-limits.ts';
 import { ClientDesk, type ClientSession } from '../client-desk.ts';
 import type { Message } from '../core/tlv/messages.ts';
 import { nodeHost } from '../io/host.ts';
@@ -7,6 +8,7 @@ import type { NetLog, NetMetrics } from '../io/net/net-metrics.ts';
 import type { ClientDoor } from '../io/net/peer-net.ts';
 import { RpcServer } from '../io/net/rpc-server.ts';
 import type { Identified } from '../key-ring.ts';
+import type { RefusalNotes } from '../refusal-notes.ts';
 import type { Gateway } from '../requests.ts';
 import { readClocks } from './turns.ts';
 
@@ -14,6 +16,8 @@ export interface ClientPortParts {
   config: NodeConfig;
   gateway: Gateway;
   identify: (keyText: string | undefined, wallMs: number) => Identified;
+  limits: AccessLimits;
+  refusals: RefusalNotes;
   authFailed: (reason: string) => void;
   metrics: NetMetrics;
   log: NetLog;
@@ -28,14 +32,15 @@ export class ClientPort {
 
   constructor(parts: ClientPortParts) {
     this.#parts = parts;
-    const { config, gateway, identify, authFailed, metrics, log } = parts;
+    const { config, gateway, identify, limits, refusals, authFailed, metrics, log } = parts;
     const desk = new ClientDesk({
       host: nodeHost,
       gateway,
       clock: readClocks,
       itemBytesMax: config.limits.itemBytesMax,
       identify: config.auth.mode === 'disabled' ? undefined : identify,
-      callsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
+      limits,
+      refusals,
       authFailed,
     });
     this.#server = new RpcServer({ host: nodeHost, desk, metrics, log, greeting: () => this.#view() });

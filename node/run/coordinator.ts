@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { NodeConfig } from '../../api/config.ts';
 import { assert } from '../../base/assert.ts';
 import { Random } from '../../base/random.ts';
+import { AccessLimits } from '../access-limits.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { AccessGuard, type AccessMetrics, digest } from '../io/http/access.ts';
@@ -23,6 +24,7 @@ import { Coordinator, type CoordinatorConfig, LOG_KEPT } from '../node.ts';
 import type { CoordinatorPorts, Input, LoopLog, Reply } from '../ports.ts';
 import { UNAPPLIED_BYTES_MAX } from '../proposals.ts';
 import type { Kept } from '../sweeper.ts';
+import { RefusalNotes } from '../refusal-notes.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { BackupDesk } from './backup-desk.ts';
 import { ClientPort } from './client-port.ts';
@@ -72,6 +74,8 @@ export class CoordinatorProcess {
   readonly #ingress: Ingress;
   readonly #coordinator: Coordinator;
   readonly #keyRing = new KeyRing(digest);
+  readonly #accessLimits: AccessLimits;
+  readonly #refusals: RefusalNotes;
   readonly #turns: Turns;
   /** Between the ingress and the core there are only messages: these two queues, emptied every turn. */
   #inbox: Input[] = [];
@@ -89,6 +93,8 @@ export class CoordinatorProcess {
   ) {
     this.#config = config;
     this.#parts = parts;
+    this.#accessLimits = new AccessLimits(config.limits);
+    this.#refusals = new RefusalNotes(this.#gateway());
     this.#logStore = logStore;
     this.#stateDisk = stateDisk;
     const log = loopLog(parts.logging);
@@ -218,8 +224,9 @@ export class CoordinatorProcess {
         clusterName: config.clusterName,
         ring: this.#keyRing,
         metrics: parts.accessMetrics,
-        requestsPerSecondPerKey: config.limits.requestsPerSecondPerKey,
+        limits: this.#accessLimits,
       }),
+      refusals: this.#refusals,
       host: config.http.host,
       port: config.http.port,
       ...parts.tls?.apiOptions,
@@ -332,6 +339,8 @@ export class CoordinatorProcess {
       config: this.#config,
       gateway: this.#gateway(),
       identify: (keyText, wallMs) => this.#keyRing.identify(keyText, wallMs),
+      limits: this.#accessLimits,
+      refusals: this.#refusals,
       authFailed: (reason) => this.#parts.accessMetrics.authFailed(reason),
       metrics: this.#parts.netMetrics,
       log: this.#parts.logging.component('clients'),

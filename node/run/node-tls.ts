@@ -13,22 +13,28 @@ import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import type { NodeMetrics } from '../io/telemetry/node-metrics.ts';
 import { isOpenToOthers } from '../io/tls/credential-files.ts';
+import { CertificateRenewal } from '../io/tls/certificate-renewal.ts';
 import { CredentialWatch, type TlsLog } from '../io/tls/credential-watch.ts';
+import { PeerTrust } from '../io/tls/peer-trust.ts';
 import { JoinDesk } from '../io/tls/join-desk.ts';
-import { joinCluster } from '../io/tls/joining.ts';
+import { joinCluster, renewCertificate } from '../io/tls/joining.ts';
 import { readJoinSecret } from '../../pki/join-token.ts';
 
 export class NodeTls {
   readonly #config: NodeConfig;
   readonly #watch: CredentialWatch;
+  readonly #trust: PeerTrust;
   readonly #transport: TlsTransport;
   readonly #log: TlsLog;
+  readonly #renewal: CertificateRenewal | undefined;
 
   private constructor(config: NodeConfig, watch: CredentialWatch, log: TlsLog) {
     this.#config = config;
     this.#watch = watch;
     this.#log = log;
-    this.#transport = new TlsTransport(config.clusterName, watch.current);
+    this.#trust = new PeerTrust({ trusted: watch.current.trusted });
+    this.#transport = new TlsTransport(config.clusterName, watch.current, this.#trust);
+    this.#renewal = this.#openRenewal();
   }
 
   /** Undefined when `tls.mode` is `disabled`. Throws DistricError when this node has no certificate, and gets none. */
@@ -39,8 +45,7 @@ export class NodeTls {
     if (config.tls.mode === 'disabled') return undefined;
     const log = parts.logging.component('tls');
     const files = tlsFiles(config);
-    const { clusterName, role, nodeId } = config;
-    const identity: Identity = { clusterName, role, name: nodeId };
+    const identity = identityFrom(config);
     const { token, address } = config.tls.join;
     if (token !== '' && !existsSync(files.certificateFile)) {
       await joinCluster({ token, address, identity, ...namesOf(config), files, log });
@@ -62,7 +67,8 @@ export class NodeTls {
     if (mode === 'disabled') return {};
     const clientCertificates = mode === 'mutual' ? 'required' : 'asked';
     const join = this.#joinDesk();
-    return { https: { material: this.#watch.current, clientCertificates }, ...(join === undefined ? {} : { join }) };
+    const https = { material: this.#watch.current, clientCertificates, trust: this.#trust } as const;
+    return { https, ...(join === undefined ? {} : { join }) };
   }
 
   /** Hands new certificates to both, as they come. */
@@ -71,6 +77,7 @@ export class NodeTls {
       this.#transport.replace(credentials);
       net.renew();
       api?.replaceCertificates(credentials);
+      this.#trust.replace(credentials.trusted);
     });
   }
 
@@ -80,7 +87,28 @@ export class NodeTls {
   }
 
   close(): void {
+    this.#renewal?.close();
+    this.#trust.close();
     this.#watch.close();
+  }
+
+  /** Where a node may join, it may renew its certificate: there, or at any coordinator whose REST it knows. */
+  #openRenewal(): CertificateRenewal | undefined {
+    const config = this.#config;
+    if (config.tls.join.address === '') return undefined;
+    const others = config.coordinators.flatMap(({ httpAddress }) => (httpAddress === undefined ? [] : [httpAddress]));
+    const fixed = {
+      addresses: [...new Set([config.tls.join.address, ...others])],
+      identity: identityFrom(config),
+      files: tlsFiles(config),
+      log: this.#log,
+      ...namesOf(config),
+    };
+    return new CertificateRenewal({
+      watch: this.#watch,
+      renew: () => renewCertificate({ ...fixed, current: this.#watch.current }),
+      log: this.#log,
+    });
   }
 
   #joinDesk(): JoinDesk | undefined {
@@ -100,10 +128,14 @@ export class NodeTls {
   }
 }
 
-/** DEGRADED only, even when expired: the connections that are there go on, and a new certificate is taken as it comes. */
+/** DEGRADED only, even when expired: a new certificate is taken as it comes, and others take this node back with it. */
 function healthOf(watch: CredentialWatch): HealthCheck {
   const concern = watch.concern(Date.now());
   return concern === undefined ? { status: 'UP' } : { status: 'DEGRADED', message: concern };
+}
+
+function identityFrom({ clusterName, role, nodeId }: NodeConfig): Identity {
+  return { clusterName, role, name: nodeId };
 }
 
 /** By what the configuration tells others to reach this node at, and the machine calls itself. */

@@ -8,6 +8,7 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  Note,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -152,6 +153,16 @@ describe('the audit log', () => {
     expect(audit(replica, { actor: 'other' }).entries).toHaveLength(1);
     expect(audit(replica, { action: 'rule.put' }).entries).toHaveLength(2);
     expect(audit(replica, { actor: 'k0', action: 'rule.delete' }).entries).toEqual([]);
+  });
+
+  it('takes in a row that changes nothing else', () => {
+    const replica = new TestReplica(nodeHost);
+    const before = replica.machine.catalog.version;
+    replica.apply(COMMAND.note, Note, { action: 'node.join', target: 'worker/w1', outcome: 'ok', actor: ACTOR });
+    expect(audit(replica).entries).toMatchObject([
+      { action: 'node.join', target: 'worker/w1', outcome: 'ok', actor: ACTOR, before: null, after: null },
+    ]);
+    expect(replica.machine.catalog.version).toBe(before);
   });
 
   it('has no hash of a secret in it', () => {

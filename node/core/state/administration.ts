@@ -18,6 +18,7 @@ import {
   CreateKey,
   DeleteDocument,
   NoteBackup,
+  Note,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -68,6 +69,11 @@ export class Administration {
 
   /** Undefined when the entry is none of these. Throws DistricError with the refusal, MalformedError. */
   apply(kind: number, payload: Uint8Array, index: number, now: Now): ProposalResult | undefined {
+    if (kind === COMMAND.note) {
+      const note = decode(this.#parts.host, Note, payload);
+      this.#parts.audit.record({ ...note, before: null, after: null }, index, now.wallMs);
+      return DONE;
+    }
     const order = this.#orderOf(kind, payload, now);
     if (order === undefined) return undefined;
     const { actor, action, target } = order;

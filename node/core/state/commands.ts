@@ -28,6 +28,7 @@ export const COMMAND = {
   refound: 18,
   sweep: 20,
   noteBackup: 19,
+  note: 21,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -115,6 +116,13 @@ export const TransferLeadership = struct('TransferLeadership', {
 });
 /** Enough voters of a new cluster are in: messages are taken from now on. */
 export const OpenCluster = struct('OpenCluster', {});
+/** A row for the audit log that changes nothing: a node that joined, a change that was refused before it got here. */
+export const Note = struct('Note', {
+  action: text(1),
+  target: text(2),
+  outcome: text(3),
+  actor: nested(4, ActorField),
+});
 /** Keys that were used, as one coordinator saw it by `at` (its wall clock). */
 export const TouchKeys = struct('TouchKeys', { ids: list(1, 'text'), at: u64(2) });
 

@@ -3,11 +3,12 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { ACCESS_ROLES, type AccessRole, GUARDED_ROUTES, keyText, mayDo, permissionOf } from '../../../api/access.ts';
 import { sourceOf } from '../../../base/address.ts';
 import { KeyRing } from '../../key-ring.ts';
-import { type AccessOptions, digest } from './access.ts';
-import { ApiServer } from './api-server.ts';
+import { RefusalNotes } from '../../refusal-notes.ts';
+import { digest } from './access.ts';
+import { ApiServer, type ApiServerOptions } from './api-server.ts';
 import type { BackupGate } from './backup.ts';
 import { RecordingGateway } from './recording-gateway.ts';
-import { CountedAccess, guardWith, keyRecord } from './test-access.ts';
+import { CountedAccess, guardWith, type GuardOptions, keyRecord } from './test-access.ts';
 
 const servers: ApiServer[] = [];
 
@@ -35,13 +36,20 @@ function ring(): KeyRing {
   return keys;
 }
 
-async function start(options: Partial<AccessOptions> = {}) {
+async function start(options: GuardOptions = {}, more: Partial<ApiServerOptions> = {}) {
   const gateway = new RecordingGateway();
   gateway.commandOutcome = { result: { id: 'x' } };
   const metrics = new CountedAccess();
   const access = guardWith(ring(), { metrics, failuresPerSecond: 1e6, failuresBurst: 1e6, ...options });
-  const log = { error: () => undefined };
-  const server = new ApiServer({ gateway, access, host: '127.0.0.1', port: 0, log, backup: BACKUP });
+  const server = new ApiServer({
+    gateway,
+    access,
+    host: '127.0.0.1',
+    port: 0,
+    log: { error: () => undefined },
+    backup: BACKUP,
+    ...more,
+  });
   servers.push(server);
   const { port } = await server.listen();
   return { server, gateway, metrics, base: `http://127.0.0.1:${port}` };
@@ -290,6 +298,33 @@ describe('AccessGuard', () => {
     expect(sourceOf('2001:db8::1')).toBe('2001:db8:0:0');
     expect(sourceOf('::1')).toBe('0:0:0:0');
     for (const ipv4 of ['10.0.0.1', '::ffff:10.0.0.1']) expect(sourceOf(ipv4)).toBe(ipv4);
+  });
+});
+
+describe('a change that is refused before it reaches the log', () => {
+  it('goes on record with who asked for it, unless nobody was let in', async () => {
+    const gateway = new RecordingGateway();
+    const { base } = await start({}, { refusals: new RefusalNotes(gateway) });
+    const put = (id: string | undefined, body: string, path = '/rules/r'): Promise<unknown> =>
+      call(`${base}/api/v1${path}`, {
+        method: 'PUT',
+        body,
+        ...(id === undefined ? {} : { authorization: `Bearer ${key(id)}` }),
+      });
+    await put('submitter', '{}');
+    await put('operator', '{"id":"r"}');
+    await put('operator', '{');
+    await put('readonly', '{}', '/workflow-definitions/w');
+    await put(undefined, '{}');
+    await put('operatorrevoked', '{}');
+    await call(`${base}/api/v1/keys`, { authorization: `Bearer ${key('operator')}` });
+    expect(gateway.commands).toEqual([
+      { kind: 'note', action: 'rule.put', target: 'rule/r', outcome: 'FORBIDDEN' },
+      { kind: 'note', action: 'rule.put', target: 'rule/r', outcome: 'INVALID_DOCUMENT' },
+      { kind: 'note', action: 'rule.put', target: 'rule/r', outcome: 'INVALID_JSON' },
+      { kind: 'note', action: 'workflow.put', target: 'workflow/w', outcome: 'FORBIDDEN' },
+    ]);
+    expect(gateway.actors.map(({ id }) => id)).toEqual(['submitter', 'operator', 'operator', 'readonly']);
   });
 });
 

@@ -3,26 +3,23 @@
  * in api/access.ts what that role may do, and two kinds of buckets how often.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { TLSSocket } from 'node:tls';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   type Actor,
+  actorOf,
   ANONYMOUS,
-  FAILED_SOURCES_MAX,
-  FAILURES_BURST,
-  FAILURES_PER_SECOND,
   isOpenRoute,
   mayDo,
   permissionOf,
   rolesWith,
   STRANGER,
 } from '../../../api/access.ts';
-import { identityOf } from '../../../api/identity.ts';
-import { sourceOf } from '../../../base/address.ts';
 import { DistricError } from '../../../base/errors.ts';
-import { type BucketState, BucketTable } from '../../../base/token-bucket.ts';
+import type { BucketState } from '../../../base/token-bucket.ts';
+import type { AccessLimits } from '../../access-limits.ts';
 import type { AuthFailure, Digest, Identified, KeyRing } from '../../key-ring.ts';
+import { peerIdentity } from './peer-identity.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -43,14 +40,9 @@ export interface AccessOptions {
   clusterName: string;
   ring: KeyRing;
   metrics: AccessMetrics;
-  /** Of keys that have no limit of their own; 0 for none. */
-  requestsPerSecondPerKey: number;
-  /** Failed tries a source address may make; over it they get 429 until some time has passed. */
-  failuresPerSecond?: number;
-  failuresBurst?: number;
+  limits: AccessLimits;
 }
 
-const LIMITED_KEYS_MAX = 10_000;
 const AUTHORIZATION_CHARS_MAX = 256;
 /** A refused request with a longer body (or an unknown length) loses its connection: the rest is not worth reading. */
 const REFUSED_BODY_BYTES_MAX = 64 * 1024;
@@ -83,8 +75,6 @@ function seconds(ms: number): string {
 
 export class AccessGuard {
   readonly #options: AccessOptions;
-  readonly #failures = new BucketTable(FAILED_SOURCES_MAX);
-  readonly #requests = new BucketTable(LIMITED_KEYS_MAX);
   readonly #certificates = new WeakMap<Socket, Identified | 'none'>();
 
   constructor(options: AccessOptions) {
@@ -118,27 +108,29 @@ export class AccessGuard {
   }
 
   #refuse(request: FastifyRequest, reply: FastifyReply, failure: AuthFailure): DistricError {
-    const { metrics, failuresPerSecond = FAILURES_PER_SECOND, failuresBurst = FAILURES_BURST } = this.#options;
-    metrics.authFailed(failure);
-    // Only failures are counted by address: whoever has a key is not kept out by a neighbour behind the same one.
-    const source = sourceOf(request.ip);
-    const state = this.#failures.take(source, failuresPerSecond, failuresBurst, performance.now());
-    if (!state.allowed) {
-      metrics.rateLimited();
-      reply.header('retry-after', seconds(state.waitMs));
-      return new DistricError('RATE_LIMITED', 'too many requests without a good key from this address');
-    }
+    const limited = this.failedTry(request, reply, failure);
+    if (limited !== undefined) return limited;
     const reason = REASONS[failure];
     const challenge = failure === 'missing' ? '' : `, error="invalid_token", error_description="${reason}"`;
     reply.header('www-authenticate', `Bearer realm="distric"${challenge}`);
     return new DistricError('UNAUTHENTICATED', reason, [{ field: 'Authorization', reason }]);
   }
 
+  /** Counts it, and gives the refusal when this address has failed too often. */
+  failedTry(request: FastifyRequest, reply: FastifyReply, reason: string): DistricError | undefined {
+    const { metrics, limits } = this.#options;
+    metrics.authFailed(reason);
+    const state = limits.failed(request.ip, performance.now());
+    if (state.allowed) return undefined;
+    metrics.rateLimited();
+    reply.header('retry-after', seconds(state.waitMs));
+    return new DistricError('RATE_LIMITED', 'too many requests without a good key from this address');
+  }
+
   #limit(reply: FastifyReply, identified: { actor: Actor; rateLimit: number | null }): DistricError | undefined {
-    const rate = identified.rateLimit ?? this.#options.requestsPerSecondPerKey;
-    if (rate === 0) return undefined;
-    const { kind, id } = identified.actor;
-    const state = this.#requests.take(`${kind}:${id}`, rate, rate, performance.now());
+    const taken = this.#options.limits.take(identified.actor, identified.rateLimit, performance.now());
+    if (taken === undefined) return undefined;
+    const { rate, state } = taken;
     tellLimit(reply, rate, state);
     if (state.allowed) return undefined;
     this.#options.metrics.rateLimited();
@@ -158,21 +150,16 @@ export class AccessGuard {
 
   /** Who the client's certificate is, once a connection. The TLS layer has verified it against the cluster's CA. */
   #certificate(socket: Socket): Identified | undefined {
-    if (!(socket instanceof TLSSocket)) return undefined;
     const known = this.#certificates.get(socket) ?? this.#readCertificate(socket);
     this.#certificates.set(socket, known);
     return known === 'none' ? undefined : known;
   }
 
-  #readCertificate(socket: TLSSocket): Identified | 'none' {
-    if (!socket.authorized) return 'none';
-    const names = (socket.getPeerCertificate() as { subjectaltname?: string } | undefined)?.subjectaltname;
-    const identity = names === undefined ? undefined : identityOf(names);
+  #readCertificate(socket: Socket): Identified | 'none' {
+    const identity = peerIdentity(socket);
     if (identity?.clusterName !== this.#options.clusterName) return 'none';
-    const role = identity.role === 'operator' ? 'admin' : identity.role === 'client' ? 'submitter' : undefined;
-    if (role === undefined) return 'none';
-    const { name } = identity;
-    return { actor: { kind: 'certificate', id: `${identity.role}/${name}`, name, role }, rateLimit: null };
+    const actor = actorOf(identity);
+    return actor === undefined ? 'none' : { actor, rateLimit: null };
   }
 }
 

@@ -5,7 +5,8 @@ import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { assert, AssertionError } from '../../../base/assert.ts';
 import { DistricError } from '../../../base/errors.ts';
-import { isOpenRoute, permissionOf } from '../../../api/access.ts';
+import { auditActionOf, isOpenRoute, permissionOf, type Actor } from '../../../api/access.ts';
+import type { RefusalNotes } from '../../refusal-notes.ts';
 import type { Gateway } from '../../requests.ts';
 import type { AccessGuard } from './access.ts';
 import { registerAudit } from './audit.ts';
@@ -39,6 +40,8 @@ export interface ApiLog {
 export interface ApiServerOptions {
   gateway: Gateway;
   access: AccessGuard;
+  /** Where refused changes go on record. */
+  refusals?: RefusalNotes;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -208,7 +211,8 @@ export class ApiServer {
     registerMembers(app, this.#context);
     registerKeys(app, this.#context);
     registerAudit(app, this.#context);
-    if (this.#options.join !== undefined) registerJoin(app, this.#context, this.#options.join);
+    const { join, access } = this.#options;
+    if (join !== undefined) registerJoin(app, this.#context, join, access);
     this.#routes = [...methodsByPath].flatMap(([url, methods]) => [...methods].map((method) => ({ method, url })));
     // What follows only says what is not possible.
     guarding = false;
@@ -242,6 +246,17 @@ export class ApiServer {
     return new DistricError('NOT_FOUND', `no such path: ${request.method} ${path.slice(0, 200)}`);
   }
 
+  /** Of requests that came as far as the log the state machine makes the row. */
+  #note(request: FastifyRequest, problem: DistricError): void {
+    const { method, actor, routeOptions, params } = request;
+    const action = routeOptions.url === undefined ? undefined : auditActionOf(method, routeOptions.url);
+    // Without an actor nobody was let in.
+    if (action === undefined || (actor as Actor | undefined) === undefined) return;
+    const { id = '' } = params as { id?: string };
+    const target = `${action.split('.')[0] ?? ''}/${id}`;
+    this.#options.refusals?.note(actor, { action, target }, problem, performance.now());
+  }
+
   #onError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const problem = toDistricError(error);
     if (problem.code === 'INTERNAL') {
@@ -250,6 +265,7 @@ export class ApiServer {
     // The rest of such a body is more than is worth reading.
     if (problem.code === 'PAYLOAD_TOO_LARGE' && !request.raw.complete) reply.header('connection', 'close');
     respondProblem(this.#context, reply, problem);
+    this.#note(request, problem);
     if (error instanceof AssertionError) (this.#options.onBug ?? rethrow)(error);
   }
 }

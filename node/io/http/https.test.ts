@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { STRANGER } from '../../../api/access.ts';
+import type { Identity } from '../../../api/identity.ts';
 import { Authority, DAY_MS, validFor, type KeyedCertificate } from '../../../pki/authority.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { KeyRing } from '../../key-ring.ts';
@@ -177,11 +179,18 @@ describe('REST over TLS', () => {
 });
 
 describe('/join', () => {
+  const admission = (request: string, role: Identity['role']) => ({
+    certificate: `for ${request}`,
+    authorities: 'PEM',
+    identity: { clusterName: 'test', role, name: 'n' },
+    by: STRANGER,
+  });
   const join = {
+    renew: ({ role }: Identity, request: string) => Promise.resolve(admission(request, role)),
     authorities: () => 'PEM',
     admit: (token: string, request: string) =>
       token === 'good'
-        ? Promise.resolve({ certificate: `for ${request}`, authorities: 'PEM' })
+        ? Promise.resolve(admission(request, 'worker'))
         : Promise.reject(new DistricError('UNAUTHENTICATED', 'the join token was not made here')),
   };
 
@@ -193,6 +202,36 @@ describe('/join', () => {
     const bad = await call(port, { path: '/join', body: '{"token":"bad","request":"x"}' });
     expect([bad.status, bad.text]).toEqual([401, expect.stringContaining('"code":"UNAUTHENTICATED"')]);
     expect((await call(port)).status).toBe(401);
+  });
+
+  it('gives the holder of a certificate another one, and puts both on record', async () => {
+    const gateway = new RecordingGateway();
+    const { port } = await start('asked', { access: guardWith(new KeyRing(digest)), join, gateway });
+    const { certificate: cert, key } = await issue('worker', 'w1');
+    const renewed = await call(port, { path: '/join', body: '{"request":"x"}', tls: { cert, key } });
+    expect([renewed.status, renewed.text]).toEqual([200, '{"certificate":"for x","authorities":"PEM"}']);
+    await call(port, { path: '/join', body: '{"token":"good","request":"x"}' });
+    const row = { kind: 'note', target: 'worker/n', outcome: 'ok' };
+    expect(gateway.commands).toEqual([
+      { ...row, action: 'node.renew' },
+      { ...row, action: 'node.join' },
+    ]);
+    const foreign = await issue('worker', 'w1', theirs);
+    const stranger = { cert: foreign.certificate, key: foreign.key };
+    for (const tls of [{}, stranger]) {
+      expect((await call(port, { path: '/join', body: '{"request":"x"}', tls })).status).toBe(401);
+    }
+  });
+
+  it('counts tries that fail, as those with a wrong key', async () => {
+    const access = guardWith(new KeyRing(digest), { failuresPerSecond: 0.001, failuresBurst: 2 });
+    const { port } = await start('asked', { access, join });
+    const statuses = [];
+    for (const token of ['bad', 'bad', 'bad', 'good']) {
+      statuses.push((await call(port, { path: '/join', body: JSON.stringify({ token, request: 'x' }) })).status);
+    }
+    expect(statuses).toEqual([401, 401, 429, 200]);
+    expect((await call(port)).status).toBe(429);
   });
 
   it.each(['[]', '{}', '{"token":1,"request":"x"}', '{"token":"good"}', 'null'])(

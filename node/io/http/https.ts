@@ -3,6 +3,7 @@ import { constants } from 'node:crypto';
 import type { RequestListener, Server } from 'node:http';
 import { createServer, type Server as HttpsServer, type ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 
 /** All PEM: certificate with its chain, key, and the authorities that client certificates are checked against. */
 export interface HttpsMaterial {
@@ -15,6 +16,8 @@ export interface HttpsOptions {
   material: HttpsMaterial;
   /** `required`: who shows no good certificate gets no connection. `asked`: shows one who wants to. */
   clientCertificates: 'asked' | 'required';
+  /** Follows the certificates of clients that were good in the handshake, and ends their connections when they are not. */
+  trust?: { watch(socket: TLSSocket, end: () => void): void };
 }
 
 const HANDSHAKE_MS_MAX = 10_000;
@@ -31,7 +34,7 @@ export class HttpsPort {
 
   /** As http.Server: https.Server has all of it, and more. */
   createServer(options: ServerOptions, listener: RequestListener): Server {
-    const { material, clientCertificates } = this.#options;
+    const { material, clientCertificates, trust } = this.#options;
     const server = createServer(
       {
         ...options,
@@ -42,7 +45,10 @@ export class HttpsPort {
       },
       listener,
     );
-    server.on('secureConnection', (socket: Socket) => this.#generations.set(socket, this.#generation));
+    server.on('secureConnection', (socket) => {
+      this.#generations.set(socket, this.#generation);
+      if (socket.authorized) trust?.watch(socket, () => socket.destroy());
+    });
     this.#server = server;
     return server;
   }

@@ -1,5 +1,6 @@
 /** For tests: guards of the HTTP server, open or with keys. */
 import type { KeyRecord } from '../../core/state/access-table.ts';
+import { AccessLimits, type AccessLimitOptions } from '../../access-limits.ts';
 import { KeyRing } from '../../key-ring.ts';
 import { AccessGuard, type AccessMetrics, type AccessOptions, digest } from './access.ts';
 
@@ -20,13 +21,16 @@ export function openAccess(): AccessGuard {
   return guardWith(new KeyRing(digest), { mode: 'disabled' });
 }
 
-export function guardWith(ring: KeyRing, options: Partial<AccessOptions> = {}): AccessGuard {
+export type GuardOptions = Partial<AccessOptions> & Partial<AccessLimitOptions>;
+
+export function guardWith(ring: KeyRing, options: GuardOptions = {}): AccessGuard {
+  const limits = new AccessLimits({ requestsPerSecondPerKey: 0, ...options });
   return new AccessGuard({
     mode: 'required',
     clusterName: 'test',
     ring,
     metrics: new CountedAccess(),
-    requestsPerSecondPerKey: 0,
+    limits,
     ...options,
   });
 }

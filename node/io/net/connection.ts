@@ -12,9 +12,10 @@ import type { FlushQueue } from './flush-queue.ts';
 import type { HelloBody, Refusal } from './hello.ts';
 import type { NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics, TcpErrorType } from './net-metrics.ts';
+import { ReadGate } from './read-gate.ts';
 import type { RoundTrips } from './round-trips.ts';
 import { SendQueue, type CallEnvelope } from './send-queue.ts';
-import type { Transport } from './transport.ts';
+import type { CertificateRefusal, Transport } from './transport.ts';
 
 /** What all connections of a PeerNet share. */
 export interface NetContext {
@@ -62,6 +63,7 @@ export class Connection {
   readonly #socket: Socket;
   readonly #reader: FrameReader;
   readonly #queue: SendQueue;
+  readonly #gate: ReadGate;
   #state: 'connecting' | 'greeting' | 'open' | 'closing' | 'closed';
   #lane: Lane = 'control';
   #identity: Identity | undefined;
@@ -79,6 +81,9 @@ export class Connection {
   #pingSentMs: number | undefined;
   /** Messages that came before the link was up; bounded, as the socket is paused. */
   #held: { message: Message; frame: Frame }[] | undefined;
+  #heldToEnd = false;
+  #endedHeld = false;
+  #onDrained: (() => void) | undefined;
   #warned = false;
 
   /** An accepted socket is usable already, a dialed one from the `readyEvent` of its transport on. */
@@ -87,9 +92,15 @@ export class Connection {
     this.owner = owner;
     this.#socket = socket;
     this.address = address;
-    this.#queue = new SendQueue(context.host, context.limits, socket, (byteCount) => {
-      context.metrics.compressionSaved(byteCount);
+    this.#queue = new SendQueue(context.host, context.limits, socket, {
+      saved: (byteCount) => {
+        context.metrics.compressionSaved(byteCount);
+      },
+      written: () => {
+        this.#written();
+      },
     });
+    this.#gate = new ReadGate(socket, context.limits.turnBytes);
     this.#reader = new FrameReader(context.host, context.limits.helloBytesMax);
     this.#state = 'connecting';
     context.connections.add(this);
@@ -102,8 +113,8 @@ export class Connection {
     socket.on('close', () => {
       context.connections.delete(this);
       if (this.#counted) context.metrics.connectionClosed();
-      this.#finish(this.#reason);
-      this.#state = 'closed';
+      if (this.#heldToEnd && this.#held !== undefined && this.#reason === CLOSED_BY_PEER) this.#endedHeld = true;
+      else this.#closed();
     });
     if (dialed) socket.once(context.transport.readyEvent, () => this.#usable());
     else this.#usable();
@@ -144,10 +155,7 @@ export class Connection {
   flush(): void {
     // Not a byte for whoever has not proved yet who it is.
     if (this.#state === 'connecting') return;
-    const byteCount = this.#queue.flush();
-    if (byteCount === 0) return;
-    this.#quietSweeps = 0;
-    this.#context.metrics.bytesSent(byteCount);
+    this.#sent(this.#queue.flush());
   }
 
   /** Bytes on their way out that the kernel has not taken yet. */
@@ -161,12 +169,9 @@ export class Connection {
    */
   pauseUntilDrained(drained: () => void): boolean {
     this.flush();
-    if (!this.#socket.writableNeedDrain) return false;
-    this.#socket.pause();
-    this.#socket.once('drain', () => {
-      if (this.#held === undefined) this.#socket.resume();
-      drained();
-    });
+    if (this.unsentBytes === 0) return false;
+    this.#gate.hold('answers_unread');
+    this.#onDrained = drained;
     return true;
   }
 
@@ -174,15 +179,21 @@ export class Connection {
   hold(lane: Lane): void {
     this.#lane = lane;
     this.#held = [];
-    this.#socket.pause();
+    this.#gate.hold('link_not_up');
+  }
+
+  /** The end is not told before `release` either: what has come is to be delivered first. */
+  holdToEnd(): void {
+    this.#heldToEnd = true;
   }
 
   release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     this.#silentSweeps = 0;
-    this.#socket.resume();
+    this.#gate.release('link_not_up');
     for (const { message, frame } of held) this.#deliver(message, frame);
+    if (this.#endedHeld) this.#closed();
   }
 
   /** Says why, hands over what is queued, and ends; what still comes in is dropped. */
@@ -213,9 +224,9 @@ export class Connection {
   /** Hands over what is queued and ends. */
   end(reason: string): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
-    this.flush();
+    if (this.#state !== 'connecting') this.#sent(this.#queue.flushAll());
     this.#enter('closing');
-    this.#socket.resume();
+    this.#gate.open();
     this.#socket.end();
     this.#finish(reason);
   }
@@ -244,7 +255,8 @@ export class Connection {
       if (reached(++this.#silentSweeps, limits.idleMsMax[this.#lane])) this.#fail('idle_timeout', 'idle_timeout');
       else {
         if (reached(++this.#unpingedSweeps, limits.pingMs)) this.#ping();
-        if (reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane])) this.send({ kind: 'KEEPALIVE', body: {} });
+        if (this.unsentBytes === 0 && reached(++this.#quietSweeps, limits.keepAliveMs[this.#lane]))
+          this.send({ kind: 'KEEPALIVE', body: {} });
       }
     }
   }
@@ -288,8 +300,25 @@ export class Connection {
       this.refuse(proof.reason, proof.detail);
       return;
     }
-    if (proof.kind === 'identity') this.#identity = proof.identity;
+    if (proof.kind === 'identity') {
+      this.#identity = proof.identity;
+      this.#context.transport.watch(this.#socket, (reason, detail) => {
+        this.#distrust(reason, detail);
+      });
+    }
     this.flush();
+  }
+
+  #distrust(reason: CertificateRefusal, detail: object): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    this.#context.metrics.tcpError(reason);
+    this.#context.log.warn({ address: this.address, reason, ...detail }, 'connection closed: no longer trusted');
+    this.goAway(reason);
+  }
+
+  #closed(): void {
+    this.#finish(this.#reason);
+    this.#state = 'closed';
   }
 
   #finish(reason: string): void {
@@ -312,8 +341,28 @@ export class Connection {
     this.#reason = `${connecting ? 'connect_failed' : 'socket_error'}: ${code}`;
   }
 
+  #sent(byteCount: number): void {
+    if (byteCount === 0) return;
+    this.#quietSweeps = 0;
+    this.#context.metrics.bytesSent(byteCount);
+  }
+
+  /** The kernel has taken what was written: what is left goes on in the next turn. */
+  #written(): void {
+    if (this.unsentBytes > 0) {
+      this.#context.flushQueue.add(this);
+      return;
+    }
+    const drained = this.#onDrained;
+    this.#onDrained = undefined;
+    if (drained === undefined || this.#state === 'closed') return;
+    this.#gate.release('answers_unread');
+    drained();
+  }
+
   #receive(chunk: Uint8Array): void {
     this.#context.metrics.bytesReceived(chunk.length);
+    this.#gate.took(chunk.length);
     this.#silentSweeps = 0;
     if (this.#state === 'closing' || this.#state === 'closed') return;
     try {

@@ -1,8 +1,11 @@
-import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Authority, DAY_MS, validFor, type KeyedCertificate } from '../../../pki/authority.ts';
-import type { Message } from '../../core/tlv/messages.ts';
-import { closeAll, frame, hello, node, pair, propose, raw, readAll, readIndex } from './test-peers.ts';
+import { FrameReader } from '../../core/tlv/frame.ts';
+import { decodeMessage, type Message } from '../../core/tlv/messages.ts';
+import { nodeHost } from '../host.ts';
+import { closeAll, closeLater, frame, hello, node, pair, propose, raw, readAll, readIndex } from './test-peers.ts';
 import type { TestNode } from './test-node.ts';
 import { TlsTransport, type TlsMaterial } from './tls-transport.ts';
 
@@ -169,6 +172,46 @@ describe('PeerNet renews a link', () => {
     expect(n1.events).toEqual(['up n2']);
   });
 
+  it('and delivers what came on it, though it was ended while it still waited for the one before', async () => {
+    const n1 = node('n1');
+    const sockets: { socket: Socket; lane: string }[] = [];
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      const reader = new FrameReader(nodeHost);
+      socket.on('data', (chunk) => {
+        reader.push(chunk, ({ typeCode, payload }) => {
+          const message = decodeMessage(nodeHost, typeCode, payload);
+          if (message?.kind !== 'HELLO') return;
+          sockets.push({ socket, lane: message.body.lane });
+          const answer = frame(hello('n2', message.body.lane));
+          // The second link is told something right behind its HELLO.
+          const told = sockets.length === 3 || sockets.length === 4 ? frame(readIndex(sockets.length)) : Buffer.of();
+          socket.write(Buffer.concat([answer, told]));
+        });
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    closeLater(() => {
+      server.close();
+      for (const { socket } of sockets) socket.destroy();
+    });
+    n1.net.dial(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await n1.until(() => n1.peers.has('n2'));
+    for (const sent of [2, 4]) {
+      n1.net.renew();
+      await n1.until(() => n1.count('rpc GOAWAY') === sent);
+    }
+    for (const { socket } of sockets.slice(2, 4)) socket.end();
+    await n1.until(() => n1.count('active') === 4);
+    expect(n1.received).toEqual([]);
+    for (const { socket } of sockets.slice(0, 2)) socket.end(frame(readIndex(0)));
+    await n1.until(() => n1.received.length === 4);
+    expect(requestIds(n1).slice(0, 2)).toEqual([0, 0]);
+    expect(requestIds(n1).slice(2).sort()).toEqual([3, 4]);
+    expect(n1.events).toEqual(['up n2']);
+  });
+
   it('is closed by who accepted it, when it is not renewed', async () => {
     const n1 = node('n1', { limits: { linkAgeMsMax: 40 } });
     const address = await n1.listen();
@@ -230,5 +273,5 @@ describe('rotation of certificates', () => {
     expect([c1.events, w1.events]).toEqual([['up w1'], ['up c1']]);
     expect([...c1.warnings, ...w1.warnings]).toEqual([]);
     await c1.until(() => c1.count('active') === 2);
-  });
+  }, 120_000);
 });

@@ -120,6 +120,7 @@ export class Link implements ConnectionOwner {
     this.#upSinceMs = performance.now();
     this.#owner.up(this);
     if (this.#predecessor === undefined) this.proceed();
+    else for (const lane of this.#lanes.values()) lane.holdToEnd();
   }
 
   /** Its predecessor is down: delivers what has come meanwhile. */

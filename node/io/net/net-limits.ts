@@ -3,9 +3,16 @@ import type { Lane } from '../../core/tlv/messages.ts';
 export interface NetLimits {
   /** Per connection: what is queued here and not yet taken by the kernel. Over it frames are dropped and counted. */
   sendBufferBytesMax: number;
-  /** Queued frames are written at the end of the tick, or as soon as they are this many bytes. */
-  flushBytes: number;
+  /**
+   * What one turn of the event loop gives to a connection, and takes from it: about so much, then others come first.
+   * Queued frames are written at the end of the turn, or as soon as they are this many bytes.
+   */
+  turnBytes: number;
+  /** What strangers and clients (`callersMax` of rpc-server.ts) can't take of it is there for nodes. */
   acceptedConnectionsMax: number;
+  /** Accepted connections whose other end has not said HELLO and been let in; and those of one remote address. */
+  strangersMax: number;
+  strangersPerAddressMax: number;
   /** Payload limit of a connection that has not said HELLO yet. */
   helloBytesMax: number;
   connectMsMax: number;
@@ -35,8 +42,10 @@ export interface NetLimits {
 
 export const NET_LIMITS: NetLimits = {
   sendBufferBytesMax: 32 * 1024 * 1024,
-  flushBytes: 256 * 1024,
+  turnBytes: 256 * 1024,
   acceptedConnectionsMax: 16_384,
+  strangersMax: 2_048,
+  strangersPerAddressMax: 256,
   helloBytesMax: 16 * 1024,
   connectMsMax: 5_000,
   helloMsMax: 5_000,

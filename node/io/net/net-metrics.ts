@@ -10,12 +10,14 @@ export type TcpErrorType =
   | 'connect_failed'
   | 'connect_timeout'
   | 'hello_timeout'
+  | 'held_limit'
   | 'idle_timeout'
   | 'protocol_error'
   | 'refused'
   | 'socket_error'
   | 'tls_failed'
-  | 'unknown_message';
+  | 'unknown_message'
+  | 'unread_limit';
 
 /** Label `error_type` of `rpc_errors_total`. */
 export type RpcErrorType =

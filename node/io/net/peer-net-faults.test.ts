@@ -1,9 +1,12 @@
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { parseAddress } from '../../../base/address.ts';
 import { encodeFrame } from '../../core/tlv/frame.ts';
 import { nodeHost } from '../host.ts';
+import { LOG_LIMITS } from './limited-log.ts';
+import { NET_LIMITS } from './net-limits.ts';
+import { RPC_SERVER_LIMITS } from './rpc-server.ts';
 import { closeAll, closeLater, frame, hello, node, pair, raw, readAll, readIndex } from './test-peers.ts';
 import { tcpTransport } from './transport.ts';
 
@@ -247,6 +250,58 @@ describe('PeerNet against wrong and hostile peers', () => {
     await readAll(await raw(address));
     expect(n1.count('tcp accept_limit')).toBe(1);
     expect(n1.events).toEqual(['up n2']);
+  });
+
+  it('takes few connections of one address that have not said who they are, and the others all the same', async () => {
+    const n1 = node('n1', { limits: { strangersPerAddressMax: 2, helloMsMax: 60_000 } });
+    const address = await n1.listen();
+    const first = await raw(address);
+    await raw(address);
+    await n1.until(() => n1.count('opened') === 2);
+    for (let n = 1; n <= 3; n++) {
+      await readAll(await raw(address));
+      expect(n1.count('tcp accept_limit')).toBe(n);
+    }
+    // Of another address of this machine.
+    const other = connect({ ...parseAddress(address), localAddress: '127.0.0.2' });
+    closeLater(() => other.destroy());
+    await once(other, 'connect');
+    other.write(frame(hello('n2', 'control')));
+    await n1.until(() => n1.count('rpc HELLO') === 1);
+    // Who has said it is no stranger any more.
+    first.write(frame(hello('n2', 'bulk')));
+    await n1.until(() => n1.peers.has('n2'));
+    (await raw(address)).write(frame(hello('n3', 'bulk')));
+    await n1.until(() => n1.count('rpc HELLO') === 3);
+  });
+
+  it('takes few that have not said who they are, of all addresses', async () => {
+    const n1 = node('n1', { limits: { strangersMax: 3, helloMsMax: 60_000 } });
+    const address = await n1.listen();
+    const sockets = [await raw(address), await raw(address), await raw(address)];
+    await readAll(await raw(address));
+    expect(n1.count('tcp accept_limit')).toBe(1);
+    sockets[0]?.destroy();
+    await n1.until(() => n1.count('active') === 2);
+    (await raw(address)).write(frame(hello('n2', 'bulk')));
+    await n1.until(() => n1.count('rpc HELLO') === 1);
+  });
+
+  it('leaves connections for nodes, however many strangers and clients there are', () => {
+    const { acceptedConnectionsMax, strangersMax } = NET_LIMITS;
+    expect(acceptedConnectionsMax - strangersMax - RPC_SERVER_LIMITS.callersMax).toBeGreaterThanOrEqual(2_048);
+  });
+
+  it('tells a flood of strangers in a few lines of its log', async () => {
+    const n1 = node('n1');
+    const address = await n1.listen();
+    for (let i = 0; i < 2 * LOG_LIMITS.linesMax; i++) {
+      const socket = await raw(address);
+      socket.write(frame(hello('n2', 'control', 'other')));
+      await readAll(socket);
+    }
+    expect(n1.count('tcp wrong_cluster')).toBe(2 * LOG_LIMITS.linesMax);
+    expect(n1.warnings).toHaveLength(LOG_LIMITS.linesMax);
   });
 
   it('gives up a connect that never ends', async () => {

@@ -18,10 +18,12 @@ import {
   type Refusal,
   type Self,
 } from './hello.ts';
+import { LimitedLog } from './limited-log.ts';
 import { Link, type LinkOwner, type Peer } from './link.ts';
 import { NET_LIMITS, type NetLimits } from './net-limits.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
 import { RoundTrips } from './round-trips.ts';
+import { Strangers } from './strangers.ts';
 import { Sweeper } from './sweeper.ts';
 import { addressOf, tcpTransport, type Transport } from './transport.ts';
 
@@ -50,7 +52,8 @@ export interface PeerNetOptions {
 }
 
 export interface ClientDoor {
-  accept(connection: Connection, hello: HelloBody): void;
+  /** False when it was refused. */
+  accept(connection: Connection, hello: HelloBody): boolean;
   /** Ends what was accepted longer ago than that. */
   endOlderThan(ageMsMax: number): void;
 }
@@ -70,13 +73,16 @@ export class PeerNet {
   readonly #linkOwner: LinkOwner;
   readonly #greeter: ConnectionOwner;
   readonly #sweeper: Sweeper;
+  readonly #strangers: Strangers;
   #server: Server | undefined;
   #closing = false;
 
   constructor(options: PeerNetOptions) {
     this.#options = options;
     const limits = { ...NET_LIMITS, ...options.limits };
-    const { host, metrics, log } = options;
+    const { host, metrics } = options;
+    const log = new LimitedLog(options.log);
+    this.#strangers = new Strangers(limits);
     this.#context = {
       host,
       transport: options.transport ?? tcpTransport,
@@ -131,6 +137,12 @@ export class PeerNet {
     );
     this.#server = server;
     server.maxConnections = limits.acceptedConnectionsMax;
+    server.on('connection', (socket: Socket) => {
+      if (this.#strangers.take(socket)) return;
+      metrics.tcpError('accept_limit');
+      log.warn({ address: addressOf(socket) }, 'connection refused: too many have not said who they are');
+      socket.destroy();
+    });
     server.on('drop', () => {
       metrics.tcpError('accept_limit');
       log.warn({ acceptedConnectionsMax: limits.acceptedConnectionsMax }, 'connection refused: too many');
@@ -221,7 +233,7 @@ export class PeerNet {
       const refusal = clientRefusal(self, hello, identity);
       if (refusal === undefined) {
         connection.send({ kind: 'HELLO', body: helloOf(self, 'bulk', this.#context.features) });
-        clients.accept(connection, hello);
+        if (clients.accept(connection, hello)) this.#strangers.known(connection.address);
       } else this.#refuse(connection, hello, refusal);
       return;
     }
@@ -233,6 +245,7 @@ export class PeerNet {
     const link = this.#linkFor(hello.nodeId, hello.lane, hello.features.includes(FEATURES.renewal));
     link.add(hello.lane, connection);
     connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
+    this.#strangers.known(connection.address);
     link.admit(connection, hello, connection.address);
   }
 

@@ -7,6 +7,7 @@ import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, type Frame } from '../../core/tlv
 import { encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import type { Connection, ConnectionOwner, NetContext } from './connection.ts';
 import type { HelloBody } from './hello.ts';
+import { RefusedError } from './refused-error.ts';
 
 export interface CallOptions {
   /** For the whole call, waiting for credit included; default CALL_DEADLINE_MS. */
@@ -157,12 +158,16 @@ export class RpcClient implements ConnectionOwner {
   }
 
   goAway(connection: Connection, reason: string): void {
-    if (this.#state === 'opening') connection.end(reason);
-    else this.#state = 'draining';
+    if (this.#state === 'opening') {
+      this.#refusal ??= RefusedError.of(connection.address, reason, true);
+      connection.end(reason);
+    } else this.#state = 'draining';
   }
 
   closed(_connection: Connection, reason: string): void {
+    const refused = this.#state === 'opening' ? RefusedError.of(this.connection.address, reason, false) : undefined;
     this.#state = 'closed';
+    this.#refusal ??= refused;
     const lost = `the connection to ${this.connection.address} was lost: ${reason}`;
     this.#rejectOpened(this.#refusal ?? new DistricError('NO_LEADER', lost));
     for (const call of this.#table.close()) {

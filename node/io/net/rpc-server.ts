@@ -10,7 +10,9 @@ import { FRAME_FLAGS, FRAME_PAYLOAD_BYTES_MAX, type Frame } from '../../core/tlv
 import { encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { isCall, type Connection, type ConnectionOwner } from './connection.ts';
 import type { HelloBody } from './hello.ts';
+import { LimitedLog } from './limited-log.ts';
 import type { NetLog, NetMetrics } from './net-metrics.ts';
+import { shedLargest, UnreadAnswers } from './unread-answers.ts';
 
 export type CallAnswer = { message: Message } | { error: DistricError };
 
@@ -34,10 +36,15 @@ export interface RpcServerLimits {
   callersMax: number;
   /** Of each caller. */
   credit: CreditWindow;
-  /** Payloads of all unanswered calls together; over it calls are refused with QUEUE_FULL. */
+  /**
+   * Payloads of all unanswered calls together. Over it callers that don't read their answers are closed, those with
+   * most calls first; if none is left, calls are refused with QUEUE_FULL.
+   */
   heldBytesMax: number;
   /** A caller that leaves so many bytes of answers unread is not read either. */
   unreadBytesMax: number;
+  /** Answers of all callers together that are not read yet; over it those that left most are closed. */
+  unreadBytesTotalMax: number;
   /** How long `drain` waits for answers. */
   drainMsMax: number;
 }
@@ -47,6 +54,7 @@ export const RPC_SERVER_LIMITS: RpcServerLimits = {
   credit: { calls: 1_024, bytes: 8 * 1024 * 1024 },
   heldBytesMax: 256 * 1024 * 1024,
   unreadBytesMax: 1024 * 1024,
+  unreadBytesTotalMax: 256 * 1024 * 1024,
   drainMsMax: 15_000,
 };
 
@@ -63,6 +71,7 @@ export interface RpcServerOptions<S> {
 interface Shared<S> extends Omit<RpcServerOptions<S>, 'limits'> {
   readonly limits: RpcServerLimits;
   readonly callers: Set<Caller<S>>;
+  readonly unread: UnreadAnswers<Caller<S>>;
   heldBytes: number;
   draining: boolean;
   onDrained: (() => void) | undefined;
@@ -74,15 +83,20 @@ export class RpcServer<S> {
 
   constructor(options: RpcServerOptions<S>) {
     const limits = { ...RPC_SERVER_LIMITS, ...options.limits };
-    this.#shared = { ...options, limits, callers: new Set(), heldBytes: 0, draining: false, onDrained: undefined };
+    const unread = new UnreadAnswers<Caller<S>>(limits.unreadBytesTotalMax, (caller) => {
+      caller.shed('unread_limit');
+    });
+    const begin = { callers: new Set<Caller<S>>(), heldBytes: 0, draining: false, onDrained: undefined };
+    const log = new LimitedLog(options.log);
+    this.#shared = { ...options, log, limits, unread, ...begin };
   }
 
   get callers(): number {
     return this.#shared.callers.size;
   }
 
-  /** A connection whose HELLO came and was answered: admits it, or tells it why not and closes it. */
-  accept(connection: Connection, hello: HelloBody): void {
+  /** A connection whose HELLO came and was answered: admits it, or tells it why not and closes it. True when it is in. */
+  accept(connection: Connection, hello: HelloBody): boolean {
     const { desk, limits, callers, draining, metrics, log, greeting } = this.#shared;
     const opened = draining
       ? { error: new DistricError('SHUTTING_DOWN', 'this node is shutting down: ask another one') }
@@ -98,7 +112,7 @@ export class RpcServer<S> {
       const envelope = { flags: FRAME_FLAGS.response | FRAME_FLAGS.error, messageId: 0 };
       connection.send({ kind: 'RPC_ERROR', body: errorBody(opened.error) }, envelope);
       connection.goAway(code);
-      return;
+      return false;
     }
     const caller = new Caller(this.#shared, connection, opened.session);
     callers.add(caller);
@@ -107,6 +121,7 @@ export class RpcServer<S> {
     connection.release();
     if (greeting !== undefined) connection.send(greeting());
     connection.send({ kind: 'CREDIT', body: limits.credit });
+    return true;
   }
 
   /** Tells every caller, one way. */
@@ -167,6 +182,25 @@ class Caller<S> implements ConnectionOwner {
     this.#connection.send(message);
   }
 
+  get unreadBytes(): number {
+    return this.#connection.unsentBytes;
+  }
+
+  /** Calls of it that wait until it reads. */
+  get deferredBytes(): number {
+    return this.#deferred === undefined ? 0 : this.#held.bytes;
+  }
+
+  /** Makes room for the others: it does not read, so there is nothing to tell it. */
+  shed(reason: 'unread_limit' | 'held_limit'): void {
+    const { metrics, log } = this.#shared;
+    const { unreadBytes, deferredBytes } = this;
+    metrics.tcpError(reason);
+    const fields = { address: this.#connection.address, reason, unreadBytes, deferredBytes };
+    log.warn(fields, 'client closed: it does not read, and others need the room');
+    this.#connection.destroy(reason);
+  }
+
   hello(): void {
     assert(false, 'a connection has one HELLO');
   }
@@ -198,6 +232,13 @@ class Caller<S> implements ConnectionOwner {
   }
 
   #take(call: IncomingCall): void {
+    const excess = this.#shared.heldBytes - this.#shared.limits.heldBytesMax;
+    if (excess > 0) {
+      const end = (caller: Caller<S>): void => {
+        caller.shed('held_limit');
+      };
+      shedLargest(this.#shared.callers, excess, (caller) => caller.deferredBytes, end);
+    }
     if (this.#deferred !== undefined) this.#deferred.push(call);
     else this.#dispatch(call);
   }
@@ -218,10 +259,13 @@ class Caller<S> implements ConnectionOwner {
 
   closed(): void {
     this.#gone = true;
-    const { callers, desk } = this.#shared;
+    const { callers, unread, desk } = this.#shared;
+    unread.forget(this);
     // Calls that are still carried out give their bytes back when they are done.
     callers.delete(this);
-    for (const call of this.#deferred?.splice(0) ?? []) call.done({ error: GONE });
+    const deferred = this.#deferred ?? [];
+    this.#deferred = undefined;
+    for (const call of deferred) call.done({ error: GONE });
     desk.closed(this.#session);
     if (callers.size === 0) this.#shared.onDrained?.();
   }
@@ -238,6 +282,7 @@ class Caller<S> implements ConnectionOwner {
       return;
     }
     if (this.#deferred === undefined && this.#connection.unsentBytes > limits.unreadBytesMax) this.#defer();
+    this.#shared.unread.note(this);
     this.#endIfIdle();
   }
 

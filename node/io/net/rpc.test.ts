@@ -55,8 +55,10 @@ interface Served {
 
 async function serve(limits: Partial<RpcServerLimits> = {}, options: Parameters<typeof node>[1] = {}): Promise<Served> {
   const desk = new TestDesk();
-  const counts = { metrics: countingMetrics(() => undefined) };
-  const server = new RpcServer({ host: nodeHost, desk, ...counts, log: NO_LOG, limits });
+  // The node is there a line later, and counts for both.
+  const tcpError = (errorType: string): void => served.note(`tcp ${errorType}`);
+  const metrics = { ...countingMetrics(() => undefined), tcpError };
+  const server = new RpcServer({ host: nodeHost, desk, metrics, log: NO_LOG, limits });
   const served = node('c1', { ...options, clients: server });
   return { desk, server, node: served, address: await served.listen() };
 }
@@ -177,7 +179,7 @@ describe('calls', () => {
 describe('callers', () => {
   it('are refused with a typed error: by the desk, by their number, by cluster', async () => {
     const { desk, address, node: served } = await serve({ callersMax: 1 });
-    expect(await codeOf(caller({ clusterName: 'other' }).dial(address).opened)).toBe('NO_LEADER');
+    expect(await codeOf(caller({ clusterName: 'other' }).dial(address).opened)).toBe('UNAUTHENTICATED');
     expect(served.warnings.some((line) => line.includes('wrong_cluster'))).toBe(true);
     desk.refusal = new DistricError('FORBIDDEN', 'no');
     expect(await codeOf(caller().dial(address).opened)).toBe('FORBIDDEN');
@@ -266,6 +268,58 @@ describe('callers', () => {
     await gone;
     expect(desk.calls.length).toBeGreaterThan(0);
     expect(desk.calls.length).toBeLessThan(100);
+  });
+
+  it('that leave most unread are closed when all together leave too much, and the others served', async () => {
+    const {
+      desk,
+      server,
+      node: served,
+      address,
+    } = await serve({
+      unreadBytesMax: 16 * 1024 * 1024,
+      unreadBytesTotalMax: 12 * 1024 * 1024,
+    });
+    const big = Buffer.alloc(1024 * 1024);
+    desk.onCall = (call) => call.done({ message: { kind: 'CLIENT_RESULT', body: { result: big } } });
+    // What the kernel takes of a caller that does not read is a few MiB, so that the first one alone is under the limit.
+    for (const [name, calls] of [
+      ['modest', 4],
+      ['greedy', 40],
+    ] as const) {
+      const socket = await raw(address);
+      socket.pause();
+      socket.write(frame(hello(name, 'bulk', 'test', 'client')));
+      await served.until(() => desk.sessions.has(name));
+      for (let id = 1; id <= calls; id++) socket.write(callFrame(id, ask('x')));
+      await served.until(() => desk.calls.length >= calls || served.count('tcp unread_limit') > 0);
+    }
+    expect(served.count('tcp unread_limit')).toBe(1);
+    expect([...desk.sessions]).toEqual(['modest']);
+    expect(textOf(await caller().dial(address).call(ask('x')))).toHaveLength(big.length);
+    expect(server.callers).toBe(2);
+  });
+
+  it('and wait with most calls are closed when all together wait with too much', async () => {
+    const { desk, node: served, address } = await serve({ unreadBytesMax: 64 * 1024, heldBytesMax: 256 * 1024 });
+    const big = Buffer.alloc(4 * 1024 * 1024 - 1024);
+    const large = ask('x'.repeat(20_000));
+    desk.onCall = (call) => call.done({ message: { kind: 'CLIENT_RESULT', body: { result: big } } });
+    const sockets = [];
+    for (let n = 0; n < 8; n++) {
+      const socket = await raw(address);
+      socket.pause();
+      socket.write(frame(hello(`deaf ${n}`, 'bulk', 'test', 'client')));
+      await served.until(() => desk.sessions.has(`deaf ${n}`));
+      sockets.push(socket);
+    }
+    for (const socket of sockets) {
+      if (served.count('tcp held_limit') > 0) break;
+      for (let id = 1; id <= 30; id++) socket.write(callFrame(id, large));
+    }
+    await served.until(() => served.count('tcp held_limit') > 0);
+    desk.onCall = (call) => call.done(echo(call));
+    expect(textOf(await caller().dial(address).call(ask('served')))).toBe('served');
   });
 });
 

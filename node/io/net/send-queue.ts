@@ -15,6 +15,9 @@ import type { NetLimits } from './net-limits.ts';
 /** Payloads over it are written beside their header instead of being copied behind it. */
 const COPY_BYTES_MAX = 16 * 1024;
 
+/** Of parts that are written already. */
+const PARTS_KEPT_MAX = 1_024;
+
 /** Of a frame that is a call or answers one. `flags`: `response` and `error` of FRAME_FLAGS; 0 for a call. */
 export interface CallEnvelope {
   readonly flags: number;
@@ -23,23 +26,35 @@ export interface CallEnvelope {
   readonly payload?: Uint8Array;
 }
 
-/** Frames on their way into one socket: bounded, and written together. */
+export interface SendQueueHooks {
+  /** So many bytes smaller a payload went out than it was. */
+  saved(byteCount: number): void;
+  /** The kernel has taken what was written: there may be more to write. */
+  written(): void;
+}
+
+/**
+ * Frames on their way into one socket: bounded, written together, and no more at once than `turnBytes`. Node would
+ * write all it has in one go, many MiB, and send no heartbeat meanwhile.
+ */
 export class SendQueue {
   readonly #host: Host;
   readonly #limits: NetLimits;
   readonly #socket: Socket;
+  readonly #hooks: SendQueueHooks;
+  /** Those before `#next` are written. */
   #parts: Uint8Array[] = [];
+  #next = 0;
   #byteCount = 0;
+  #writing = false;
   #messageId = 0;
   #packer: Packer | undefined;
-  readonly #onSaved: (byteCount: number) => void;
 
-  /** `onSaved` hears how many bytes smaller a payload went out than it was. */
-  constructor(host: Host, limits: NetLimits, socket: Socket, onSaved: (byteCount: number) => void) {
+  constructor(host: Host, limits: NetLimits, socket: Socket, hooks: SendQueueHooks) {
     this.#host = host;
     this.#limits = limits;
     this.#socket = socket;
-    this.#onSaved = onSaved;
+    this.#hooks = hooks;
   }
 
   /** From now on, payloads of bulk messages are packed where that pays. */
@@ -49,7 +64,7 @@ export class SendQueue {
 
   /** True once there is enough for a write of its own. */
   get full(): boolean {
-    return this.#byteCount >= this.#limits.flushBytes;
+    return this.#byteCount >= this.#limits.turnBytes;
   }
 
   /** Bytes that the kernel has not taken yet. */
@@ -70,7 +85,7 @@ export class SendQueue {
     const frameBytes = FRAME_HEADER_BYTES + payload.length;
     // An empty buffer takes any frame: a limit under the frame size must not silence the peer for ever.
     if (queuedBytes > 0 && queuedBytes + frameBytes > sendBufferBytesMax) return 'send_buffer_full';
-    if (packed !== undefined) this.#onSaved(plain.length - packed.length);
+    if (packed !== undefined) this.#hooks.saved(plain.length - packed.length);
     const flags =
       (envelope?.flags ?? FRAME_FLAGS.oneWay) |
       (urgent ? FRAME_FLAGS.urgent : 0) |
@@ -89,23 +104,57 @@ export class SendQueue {
   /** Forgets what is not written yet. */
   clear(): void {
     this.#parts = [];
+    this.#next = 0;
     this.#byteCount = 0;
   }
 
-  /** Writes all there is at once; returns how many bytes. */
+  /** Writes what one turn may, unless the kernel has not taken what was written before; returns how many bytes. */
   flush(): number {
-    const parts = this.#parts;
-    const byteCount = this.#byteCount;
-    if (byteCount === 0 || this.#socket.destroyed) return 0;
-    this.#parts = [];
-    this.#byteCount = 0;
-    if (byteCount <= this.#limits.flushBytes) {
-      this.#socket.write(parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts, byteCount));
-    } else {
-      this.#socket.cork();
-      for (const part of parts) this.#socket.write(part);
-      this.#socket.uncork();
+    return this.#writing ? 0 : this.#write(this.#limits.turnBytes);
+  }
+
+  /** Writes all there is; returns how many bytes. */
+  flushAll(): number {
+    return this.#write(Infinity);
+  }
+
+  #write(byteCountMax: number): number {
+    if (this.#byteCount === 0 || this.#socket.destroyed) return 0;
+    const parts = this.#take(byteCountMax);
+    const byteCount = parts.reduce((sum, { length }) => sum + length, 0);
+    this.#byteCount -= byteCount;
+    this.#writing = true;
+    const joined = byteCount <= parts.length * COPY_BYTES_MAX ? [Buffer.concat(parts, byteCount)] : parts;
+    this.#socket.cork();
+    for (const [index, part] of joined.entries()) {
+      if (index < joined.length - 1) this.#socket.write(part);
+      else this.#socket.write(part, () => this.#written());
     }
+    this.#socket.uncork();
     return byteCount;
+  }
+
+  /** The first parts of the queue, the last of them cut where there would be too much. */
+  #take(byteCountMax: number): Uint8Array[] {
+    const taken: Uint8Array[] = [];
+    let room = byteCountMax;
+    while (room > 0) {
+      const part = this.#parts[this.#next];
+      if (part === undefined) break;
+      taken.push(part.length <= room ? part : part.subarray(0, room));
+      if (part.length > room) this.#parts[this.#next] = part.subarray(room);
+      else this.#next++;
+      room -= part.length;
+    }
+    if (this.#next === this.#parts.length || this.#next >= PARTS_KEPT_MAX) {
+      this.#parts = this.#parts.slice(this.#next);
+      this.#next = 0;
+    }
+    return taken;
+  }
+
+  #written(): void {
+    this.#writing = false;
+    this.#hooks.written();
   }
 }

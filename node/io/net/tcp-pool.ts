@@ -21,7 +21,7 @@ export interface PoolLimits {
 
 export const POOL_LIMITS: PoolLimits = { perAddressMax: 8, waitingMax: 1_024, idleMsMax: 30_000 };
 
-/** The metric each call belongs to is named with it. */
+/** The metric each call belongs to is named with it: a program that has a pool exports them, see docs/client.md. */
 export interface PoolMetrics {
   /** tcp_pool_size: connections in the pool, lent or idle. */
   size(connections: number): void;

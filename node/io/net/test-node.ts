@@ -21,9 +21,8 @@ export class TestNode {
 
   constructor(nodeId: string, options: Partial<PeerNetOptions> & { limits?: Partial<NetLimits> } = {}) {
     this.nodeId = nodeId;
-    const count = (name: string, by = 1): void => {
-      this.counts.set(name, (this.counts.get(name) ?? 0) + by);
-      this.#changed();
+    const count = (name: string, by?: number): void => {
+      this.note(name, by);
     };
     this.net = new PeerNet({
       self: { nodeId, role: 'coordinator', clusterName: 'test' },
@@ -55,6 +54,11 @@ export class TestNode {
       ...options,
       limits: { redialMsMin: 5, redialMsMax: 20, sweepMs: 10, ...options.limits },
     });
+  }
+
+  note(name: string, by = 1): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + by);
+    this.#changed();
   }
 
   count(name: string): number {

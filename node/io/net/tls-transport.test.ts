@@ -113,7 +113,7 @@ describe('PeerNet over mutual TLS', () => {
   it('takes a client with the certificate of a client, and none with that of a node', async () => {
     const accepted: (Identity | undefined)[] = [];
     const transport = new TlsTransport('test', await material('c1', 'coordinator'));
-    const accept = ({ identity }: Connection): void => void accepted.push(identity);
+    const accept = ({ identity }: Connection): boolean => accepted.push(identity) > 0;
     const c1 = node('c1', { transport, clients: { accept, endOlderThan: () => undefined } });
     const address = await c1.listen();
     const greeting = frame(hello('someone', 'bulk', 'test', 'client'));
@@ -126,6 +126,27 @@ describe('PeerNet over mutual TLS', () => {
     taken.write(greeting);
     await once(taken, 'data');
     expect(accepted).toEqual([{ clusterName: 'test', role: 'client', name: 'ci' }]);
+  });
+
+  it('ends a connection, and says why, when it is told that the certificate is good no longer', async () => {
+    const told: ((reason: 'certificate_expired', detail: object) => void)[] = [];
+    const watch = (_: TLSSocket, end: (reason: 'certificate_expired', detail: object) => void): void => {
+      told.push(end);
+    };
+    const c1 = node('c1', {
+      transport: new TlsTransport('test', await material('c1', 'coordinator'), { watch }),
+      clients: { accept: () => true, endOlderThan: () => undefined },
+    });
+    const { certificate: cert, key } = await material('shop', 'client');
+    const socket = await secure(await c1.listen(), { cert, key });
+    const messages = readAll(socket);
+    socket.write(frame(hello('shop', 'bulk', 'test', 'client')));
+    await c1.until(() => c1.count('rpc HELLO') === 1);
+    expect(told).toHaveLength(1);
+    told[0]?.('certificate_expired', {});
+    expect((await messages).at(-1)).toEqual({ kind: 'GOAWAY', body: { reason: 'certificate_expired' } });
+    expect(c1.count('tcp certificate_expired')).toBe(1);
+    expect(c1.warnings).toEqual([expect.stringContaining('no longer trusted')]);
   });
 
   it('lets nobody but a coordinator in under the id of one', async () => {
@@ -165,6 +186,20 @@ describe('PeerNet over mutual TLS', () => {
     await expect(once(older, 'secureConnect')).rejects.toThrow(/protocol version|handshake failure|ECONNRESET/);
     await c1.until(() => c1.count('tcp tls_failed') === 2);
     expect(c1.events).toEqual([]);
+  });
+
+  it('takes few connections of one address whose handshake does not end', async () => {
+    const transport = new TlsTransport('test', await material('c1', 'coordinator'));
+    const c1 = node('c1', { transport, limits: { strangersPerAddressMax: 2 } });
+    const address = await c1.listen();
+    const idle = [await raw(address), await raw(address)];
+    await readAll(await raw(address));
+    expect(c1.count('tcp accept_limit')).toBe(1);
+    idle[0]?.destroy();
+    await c1.until(() => c1.count('tcp tls_failed') >= 1);
+    const w1 = await worker('w1');
+    w1.net.dial(address, 'c1');
+    await c1.until(() => c1.isUp(w1));
   });
 
   it('resumes no session', async () => {

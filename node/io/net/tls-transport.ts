@@ -7,7 +7,8 @@
  *    so a refusal can be told to the other end, and be exact in the log.
  * 3. Only coordinators are dialed, so only a coordinator's certificate will do there: keys are told to no other.
  * 4. No session is ever resumed: a resumed one would carry the trust of an earlier moment.
- * 5. New certificates count for new connections; those that are there go on.
+ * 5. New certificates count for new connections. Those that are there go on for as long as `TrustWatch`, where there is
+ *    one, finds that of the other end good.
  */
 import { constants } from 'node:crypto';
 import type { Server, Socket } from 'node:net';
@@ -22,6 +23,11 @@ export interface TlsMaterial {
   readonly certificate: string;
   readonly key: string;
   readonly authorities: string;
+}
+
+/** Follows what others have proved; see node/io/tls/peer-trust.ts. */
+export interface TrustWatch {
+  watch(socket: TLSSocket, end: (reason: CertificateRefusal, detail: object) => void): void;
 }
 
 /** A server that does not finish its part of the handshake by then is cut off. */
@@ -43,14 +49,16 @@ const REFUSALS: Readonly<Record<string, CertificateRefusal>> = {
 export class TlsTransport implements Transport {
   readonly readyEvent = 'secureConnect';
   readonly #clusterName: string;
+  readonly #trust: TrustWatch | undefined;
   #options: SecureContextOptions;
   #server: TlsServer | undefined;
   readonly #dialed = new WeakSet<Socket>();
   /** TCP connections on which the handshake is not over, by the address of the other end. */
   readonly #shaking = new Map<string, Socket>();
 
-  constructor(clusterName: string, material: TlsMaterial) {
+  constructor(clusterName: string, material: TlsMaterial, trust?: TrustWatch) {
     this.#clusterName = clusterName;
+    this.#trust = trust;
     this.#options = contextOptions(material);
   }
 
@@ -106,6 +114,10 @@ export class TlsTransport implements Transport {
 
   abandon(): void {
     for (const socket of this.#shaking.values()) socket.destroy();
+  }
+
+  watch(socket: Socket, end: (reason: CertificateRefusal, detail: object) => void): void {
+    if (socket instanceof TLSSocket) this.#trust?.watch(socket, end);
   }
 
   proofOf(socket: Socket): Proof {

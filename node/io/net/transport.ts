@@ -29,6 +29,8 @@ export interface Transport {
   abandon(): void;
   /** Asked once the socket is usable. Nothing is read from or written to it before. */
   proofOf(socket: Socket): Proof;
+  /** Calls `end` when what `proofOf` found proved is so no longer; never, where nobody looks. */
+  watch(socket: Socket, end: (reason: CertificateRefusal, detail: object) => void): void;
 }
 
 /** Of the other end, as far as the system still knows it. */
@@ -46,4 +48,5 @@ export const tcpTransport: Transport = {
   readyEvent: 'connect',
   abandon: () => undefined,
   proofOf: () => ({ kind: 'open' }),
+  watch: () => undefined,
 };

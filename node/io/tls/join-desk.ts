@@ -1,9 +1,11 @@
 /**
  * Lets nodes join: a good token and a certificate request get a certificate. Stateless: the token is signed, and only
- * how often it was taken is held in memory, per coordinator and until it expires.
+ * how often it was taken is held in memory, per coordinator and until it expires. A node that has a certificate gets
+ * another one for it.
  */
 import { createPrivateKey } from 'node:crypto';
-import type { Identity } from '../../../api/identity.ts';
+import { STRANGER, type Actor } from '../../../api/access.ts';
+import { identityUri, type Identity } from '../../../api/identity.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { Authority, DAY_MS, readRequest, validFor } from '../../../pki/authority.ts';
 import { certificateHash, readCertificates } from '../../../pki/pem.ts';
@@ -25,6 +27,9 @@ export interface JoinDeskOptions {
 export interface JoinAnswer {
   certificate: string;
   authorities: string;
+  /** Whose certificate it is, and by what right it got it. */
+  identity: Identity;
+  by: Actor;
 }
 
 /** Tokens whose uses are counted at once; over it the ones that expire first are forgotten. */
@@ -48,26 +53,61 @@ export class JoinDesk {
    * INVALID_DOCUMENT when this coordinator's authority is no longer trusted.
    */
   async admit(token: string, request: string, nowMs: number): Promise<JoinAnswer> {
-    const { secret, log, certificateDays } = this.#options;
+    const { secret, log } = this.#options;
     const grant = verifyJoinToken(secret, token, nowMs);
     const wanted = await readRequest(request);
     const { identity } = wanted;
     this.#check(grant, identity);
-    // Names are what HTTPS clients know a server by; a worker serves none.
-    const { dnsNames, ipAddresses } = grant.role === 'coordinator' ? wanted : { dnsNames: [], ipAddresses: [] };
     const authority = await this.#authority();
     this.#count(grant, nowMs);
-    const validity = validFor(certificateDays * DAY_MS, nowMs);
-    const certificate = await authority.issueFor(request, { identity, dnsNames, ipAddresses, validity });
+    const answer = await this.#issue(authority, request, wanted, nowMs);
     log.info({ role: identity.role, name: identity.name, grant: grant.nonce }, 'a node joined by a token');
+    return { ...answer, identity, by: { kind: 'token', id: grant.nonce, name: '', role: STRANGER.role } };
+  }
+
+  /**
+   * `holder` is whom the certificate on the connection speaks for. Throws FORBIDDEN for anybody but a node that still
+   * has its place and asks for itself, and as admit() does.
+   */
+  async renew(holder: Identity, request: string, nowMs: number): Promise<JoinAnswer> {
+    const wanted = await readRequest(request);
+    const { identity } = wanted;
+    if (identityUri(identity) !== identityUri(holder)) {
+      throw forbidden(`the certificate of ${identityUri(holder)} renews no other`);
+    }
+    if (holder.role !== 'coordinator' && holder.role !== 'worker')
+      throw forbidden('only nodes renew certificates here');
+    this.#checkPlace(identity);
+    const answer = await this.#issue(await this.#authority(), request, wanted, nowMs);
+    this.#options.log.info({ role: identity.role, name: identity.name }, 'a node renewed its certificate');
+    const { role, name } = holder;
+    return { ...answer, identity, by: { kind: 'certificate', id: `${role}/${name}`, name, role: STRANGER.role } };
+  }
+
+  async #issue(
+    authority: Authority,
+    request: string,
+    wanted: Awaited<ReturnType<typeof readRequest>>,
+    nowMs: number,
+  ): Promise<Pick<JoinAnswer, 'certificate' | 'authorities'>> {
+    const { identity } = wanted;
+    // Names are what HTTPS clients know a server by; a worker serves none.
+    const { dnsNames, ipAddresses } = identity.role === 'coordinator' ? wanted : { dnsNames: [], ipAddresses: [] };
+    const validity = validFor(this.#options.certificateDays * DAY_MS, nowMs);
+    const certificate = await authority.issueFor(request, { identity, dnsNames, ipAddresses, validity });
     return { certificate, authorities: this.#options.bundle() };
   }
 
-  #check(grant: JoinGrant, { clusterName, role, name }: Identity): void {
-    if (clusterName !== this.#options.clusterName) throw forbidden(`this is the cluster ${this.#options.clusterName}`);
+  #check(grant: JoinGrant, identity: Identity): void {
+    const { role, name } = identity;
     if (role !== grant.role) throw forbidden(`the token is for the role ${grant.role}, not ${role}`);
     if (grant.name !== undefined && name !== grant.name)
       throw forbidden(`the token lets ${grant.name} join, not ${name}`);
+    this.#checkPlace(identity);
+  }
+
+  #checkPlace({ clusterName, role, name }: Identity): void {
+    if (clusterName !== this.#options.clusterName) throw forbidden(`this is the cluster ${this.#options.clusterName}`);
     const isCoordinatorId = this.#options.coordinatorIds.has(name);
     if (role === 'coordinator' && !isCoordinatorId) throw forbidden(`${name} is not in the list of coordinators`);
     if (role === 'worker' && isCoordinatorId) throw forbidden(`${name} is the id of a coordinator`);

@@ -1,11 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Identity } from '../../../api/identity.ts';
+import { identityOf, type Identity } from '../../../api/identity.ts';
 import { tlsFiles, type TlsFiles } from '../../../api/tls.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { createRequest, DAY_MS, validFor } from '../../../pki/authority.ts';
@@ -13,8 +14,10 @@ import { readJoinSecret } from '../../../pki/join-token.ts';
 import { certificateHash } from '../../../pki/pem.ts';
 import { PkiDirectory } from '../../../pki/pki-directory.ts';
 import { readCredentials } from './credential-files.ts';
+import { CertificateRenewal } from './certificate-renewal.ts';
+import { CredentialWatch } from './credential-watch.ts';
 import { JoinDesk, type JoinDeskOptions } from './join-desk.ts';
-import { joinCluster } from './joining.ts';
+import { joinCluster, renewCertificate } from './joining.ts';
 
 const HOUR_MS = 3_600_000;
 const w1: Identity = { clusterName: 'prod', role: 'worker', name: 'w1' };
@@ -70,14 +73,25 @@ async function serve(
   role: 'coordinator' | 'worker' = 'coordinator',
 ): Promise<string> {
   const { folder } = await pki.issue({ role, name: 'c1', validity: validFor(DAY_MS, Date.now()) });
-  const options = { cert: readFileSync(join(folder, 'node.crt')), key: readFileSync(join(folder, 'node.key')) };
+  const options = {
+    cert: readFileSync(join(folder, 'node.crt')),
+    key: readFileSync(join(folder, 'node.key')),
+    ca: readFileSync(join(folder, 'ca.crt')),
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
   const server = createServer(options, (request, response) => {
     const answer = async (): Promise<object> => {
       const text = await bodyOf(request);
       if (request.method === 'GET') return { authorities: gate.authorities() };
       asked.push(text);
-      const { token: given, request: wanted } = JSON.parse(text) as { token: string; request: string };
-      return gate.admit(given, wanted, Date.now());
+      const { token: given, request: wanted } = JSON.parse(text) as { token?: string; request: string };
+      if (given !== undefined) return gate.admit(given, wanted, Date.now());
+      const { socket } = request;
+      const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.subjectAltName : undefined;
+      const holder = identityOf(shown ?? '');
+      if (holder === undefined) throw new DistricError('UNAUTHENTICATED', 'no certificate');
+      return gate.renew(holder, wanted, Date.now());
     };
     answer().then(
       (value) => response.end(JSON.stringify(value)),
@@ -119,7 +133,7 @@ describe('a node that joins', () => {
     await expect(joining(await serve(desk(), asked), foreign)).rejects.toThrow(/no authority there has the hash/);
     // Public certificates are easily copied: this one shows those of the other cluster, and has no key of theirs.
     const copied = desk({ bundle: () => readFileSync(other.caFile, 'utf8') });
-    await expect(joining(await serve(copied, asked), foreign)).rejects.toThrow(/can't join at .*: (unable|self)/);
+    await expect(joining(await serve(copied, asked), foreign)).rejects.toThrow(/no certificate from .*: (unable|self)/);
     const worker = await serve(desk(), asked, 'worker');
     await expect(joining(worker, token())).rejects.toThrow(/no coordinator of the cluster "prod"/);
     expect(asked).toEqual([]);
@@ -133,6 +147,77 @@ describe('a node that joins', () => {
       /for the role coordinator, not worker/,
     );
     expect(() => statSync(files.certificateFile)).toThrow(/ENOENT/);
+  });
+});
+
+describe('a node that has a certificate', () => {
+  const w1Grant = { role: 'worker', name: 'w1' } as const;
+  const lines: string[] = [];
+  beforeEach(() => void lines.splice(0));
+  const told = { info: () => undefined, warn: (_: object, text: string) => lines.push(text), error: () => undefined };
+
+  /** A node with 5 of 30 days left, or as many as `leftDays`. */
+  async function watched(leftDays = 5): Promise<CredentialWatch> {
+    const now = Date.now();
+    const validity = { notBeforeMs: now + (leftDays - 30) * DAY_MS, notAfterMs: now + leftDays * DAY_MS };
+    const { folder } = await pki.issue({ ...w1Grant, validity });
+    mkdirSync(dirname(files.certificateFile), { recursive: true });
+    for (const [name, file] of Object.entries({
+      'node.crt': files.certificateFile,
+      'node.key': files.keyFile,
+      'ca.crt': files.caFile,
+    })) {
+      copyFileSync(join(folder, name), file);
+    }
+    return new CredentialWatch({ files, identity: w1, intervalMs: 1e6, log });
+  }
+
+  function renewal(watch: CredentialWatch, addresses: string[]): CertificateRenewal {
+    const fixed = { addresses, identity: w1, dnsNames: [], ipAddresses: [], files, log };
+    const renew = (): Promise<void> => renewCertificate({ ...fixed, current: watch.current });
+    return new CertificateRenewal({ watch, renew, log: told, lookMs: 1e6 });
+  }
+
+  it('gets another one for it when a third of its life is left, and keeps its key', async () => {
+    const watch = await watched();
+    const before = watch.current;
+    const one = renewal(watch, ['127.0.0.1:1', await serve(desk())]);
+    await one.look();
+    expect(watch.current.leaf.serialNumber).not.toBe(before.leaf.serialNumber);
+    expect(watch.current.key).toBe(before.key);
+    expect(watch.secondsLeft('node', Date.now()) / 86_400).toBeCloseTo(7, 1);
+    const renewed = watch.current;
+    await one.look();
+    expect(watch.current).toBe(renewed);
+    one.close();
+    watch.close();
+  });
+
+  it('keeps the one it has until another can be had, and says so', async () => {
+    const watch = await watched();
+    const before = watch.current;
+    const one = renewal(watch, ['127.0.0.1:1']);
+    await one.look();
+    await one.look();
+    expect(watch.current).toBe(before);
+    expect(lines).toEqual(Array(2).fill('certificate not renewed: trying again'));
+    one.close();
+    watch.close();
+  });
+
+  it('gets it for itself only, while it has its place in the cluster', async () => {
+    const request = async (identity: Identity): Promise<string> => (await createRequest(identity, [], [])).request;
+    const gate = desk();
+    const w2: Identity = { ...w1, name: 'w2' };
+    const client: Identity = { ...w1, role: 'client' };
+    const lost: Identity = { clusterName: 'prod', role: 'coordinator', name: 'c9' };
+    const tries = [
+      gate.renew(w1, await request(w2), Date.now()),
+      gate.renew(client, await request(client), Date.now()),
+      gate.renew(lost, await request(lost), Date.now()),
+    ];
+    for (const one of tries) await expect(one).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    expect(await gate.renew(w1, await request(w1), Date.now())).toMatchObject({ by: { id: 'worker/w1' } });
   });
 });
 

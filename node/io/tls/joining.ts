@@ -1,5 +1,5 @@
 /**
- * The side of the node that joins.
+ * The side of the node that joins, or renews its certificate.
  *
  * 1. It asks for the authorities without knowing whom it asks, and takes the one whose hash is in its token.
  * 2. It connects anew, and the other end must show a coordinator's certificate of that authority.
@@ -16,6 +16,7 @@ import { parseAddress } from '../../../base/address.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { createRequest } from '../../../pki/authority.ts';
 import { authorityHashOf } from '../../../pki/join-token.ts';
+import type { Credentials } from './credential-files.ts';
 import type { TlsLog } from './credential-watch.ts';
 import { pinnedAuthority, type JoinAnswer } from './join-desk.ts';
 
@@ -54,6 +55,41 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
   log.info({ address, certificateFile: files.certificateFile }, 'joined: this node has its certificate');
 }
 
+export interface RenewOptions extends Omit<JoinOptions, 'token' | 'address'> {
+  /** REST of coordinators, `host:port`: the first that answers decides. */
+  addresses: readonly string[];
+  current: Credentials;
+}
+
+/**
+ * Another certificate for the key that there is, got by the certificate that there is. One file says which counts, so
+ * a crash between two writes leaves nothing that does not fit. Throws DistricError.
+ */
+export async function renewCertificate(options: RenewOptions): Promise<void> {
+  const { addresses, current, identity, dnsNames, ipAddresses, files, log } = options;
+  const { request } = await createRequest(identity, dnsNames, ipAddresses, current.key);
+  const trust: Trust = {
+    ca: current.authorities,
+    cert: current.certificate,
+    key: current.key,
+    checkServerIdentity: (_host, certificate) => coordinatorFault(certificate, identity.clusterName),
+  };
+  let failure = new DistricError('INVALID_REQUEST', 'there is no address to renew the certificate at');
+  for (const address of addresses) {
+    try {
+      const answer = await ask<JoinAnswer>(address, 'POST', '/api/v1/join', JSON.stringify({ request }), trust);
+      keep(files.caFile, answer.authorities);
+      keep(files.certificateFile, answer.certificate);
+      log.info({ address, certificateFile: files.certificateFile }, 'this node has renewed its certificate');
+      return;
+    } catch (error) {
+      if (!(error instanceof DistricError)) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
 /** The host name counts for nothing: a coordinator of the cluster is one wherever it is reached. */
 function coordinatorFault(certificate: PeerCertificate, clusterName: string): Error | undefined {
   const identity = identityOf((certificate as { subjectaltname?: string }).subjectaltname ?? '');
@@ -64,13 +100,15 @@ function coordinatorFault(certificate: PeerCertificate, clusterName: string): Er
 interface Trust {
   rejectUnauthorized?: boolean;
   ca?: string;
+  cert?: string;
+  key?: string;
   checkServerIdentity?: typeof checkServerIdentity;
 }
 
 function ask<T>(address: string, method: string, path: string, body: string | undefined, trust: Trust): Promise<T> {
   const { host, port } = parseAddress(address);
   const failed = (reason: string): DistricError =>
-    new DistricError('INVALID_REQUEST', `can't join at ${address}: ${reason}`);
+    new DistricError('INVALID_REQUEST', `no certificate from ${address}: ${reason}`);
   return new Promise((resolve, reject) => {
     const request = httpsRequest(
       {

@@ -1,0 +1,17 @@
+import type { Message } from '../tlv/messages.ts';
+
+/**
+ * What only coordinators may say. Workers share the port, and could depose leaders with it, and raise alarms about
+ * replicas that they have not. A coordinator that is not a member yet, or no more, is heard: its term may be the newer.
+ */
+export const RAFT_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>([
+  'REQUEST_VOTE',
+  'REQUEST_VOTE_RESPONSE',
+  'PRE_VOTE',
+  'PRE_VOTE_RESPONSE',
+  'TIMEOUT_NOW',
+  'APPEND_ENTRIES',
+  'APPEND_ENTRIES_RESPONSE',
+  'INSTALL_SNAPSHOT',
+  'INSTALL_SNAPSHOT_RESPONSE',
+]);
