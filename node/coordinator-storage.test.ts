@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import { nodeHost } from './io/host.ts';
-import { LOG_KEPT, STATE_COMMIT_MS } from './node.ts';
+import { LOG_KEPT } from './coordinator-parts.ts';
+import { STATE_COMMIT_MS } from './durability.ts';
 import { HASH_INTERVAL } from './state-hashes.ts';
 import { FORWARDED_MAX } from './proposals.ts';
 import { QUERIES_WAITING_MAX } from './reads.ts';

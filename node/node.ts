@@ -10,13 +10,19 @@
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
 import type { Host } from '../base/host.ts';
-import type { Random } from '../base/random.ts';
+import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
-import type { LogReader } from './core/raft/log-reader.ts';
+import {
+  type CoordinatorConfig,
+  type CoordinatorParts,
+  KEEP_ALL,
+  LOG_KEPT,
+  STORAGE_LIMITS,
+} from './coordinator-parts.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
 import { RAFT_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
-import type { RaftBoot, RaftConfig, RaftRole } from './core/raft/replica.ts';
+import type { RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
 import { StateMachine } from './core/state/machine.ts';
@@ -29,68 +35,17 @@ import type { CoordinatorMetrics } from './metrics.ts';
 import { MemberDesk } from './member-desk.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import { Durability } from './durability.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
 import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
-import { type Fullness, type StorageLimits, StorageWatch } from './storage-watch.ts';
-import { type RetentionLimits, Sweeper } from './sweeper.ts';
+import { type Fullness, StorageWatch } from './storage-watch.ts';
+import { Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
 
 /** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
 export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
-/** The state is committed to its store when this much is pending or this much time has passed. */
-export const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
-export const STATE_COMMIT_MS = 250;
-/** The log's prefix is looked at for cutting when it is this long; the tail kept serves followers that are close. */
-export const LOG_KEPT = { entriesTrigger: 10_000, entriesKept: 2_000, bytesMax: 1024 * 1024 * 1024 } as const;
-
-/** Shares of the fullest voter's storage; see storage-watch.ts. */
-export const STORAGE_LIMITS: StorageLimits = { soft: 0.8, hard: 0.9 };
-
-const KEEP_ALL: RetentionLimits = {
-  messages: { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER },
-  instances: { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER },
-};
-
-export interface CoordinatorConfig {
-  raft: Omit<RaftConfig, 'snapshots'>;
-  /** The voters the cluster is born with, or, for a node that joins, was born with: until the log says otherwise. */
-  voters: readonly string[];
-  clusterName: string;
-  /** Proposed as the cluster's id if this node is the first leader ever. */
-  newClusterId: string;
-  /** Voters that must be in before a new cluster takes messages. Default 1. */
-  minVotersForWrites?: number;
-  /** Addresses of the voters that the cluster is born with. */
-  coordinators: readonly { id: string; address: string; httpAddress?: string | undefined }[];
-  /** Running instances; over it messages are refused with QUEUE_FULL. */
-  activeInstancesMax: number;
-  /** A worker whose connection is gone this long has lost its attempts. */
-  workerLossMs: number;
-  /** What of messages and ended instances is kept; by default all. */
-  retention?: RetentionLimits;
-  /** When voters are so full, less and less is taken in. */
-  storageLimits?: StorageLimits;
-  /** Bytes of commands appended and not yet applied; what is under way must fit between the limits of the storage. */
-  unappliedBytesMax?: number;
-  /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
-  logKept?: { entriesTrigger: number; entriesKept: number; bytesMax: number };
-}
-
-export interface CoordinatorParts {
-  host: Host;
-  ports: CoordinatorPorts;
-  metrics: CoordinatorMetrics;
-  random: Random;
-  log: LogReader;
-  store: KeyValueReader;
-  boot: Pick<RaftBoot, 'hardState' | 'firstIndex' | 'lastIndex'>;
-  /** Size of the log on disk; 0 while a cut is being carried out, so that it is not cut by the same size twice. */
-  logBytes?: () => number;
-  /** How full the fullest of log, state and file system is, with `pendingBytes` that the state has yet to write. */
-  storage?: (pendingBytes: number) => Fullness;
-}
 
 export class Coordinator {
   readonly #config: CoordinatorConfig;
@@ -100,10 +55,11 @@ export class Coordinator {
   readonly raft: Raft;
   readonly state: StateMachine;
   readonly #proposals = new Proposals();
+  readonly #answers: Answers;
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly members: MemberDesk;
-  readonly #logBytes: () => number;
+  readonly #durability: Durability;
   readonly #storage: StorageWatch;
   readonly #sweeper: Sweeper;
   readonly #desk: TaskDesk;
@@ -119,9 +75,6 @@ export class Coordinator {
   #bootstrapping = false;
   #catalogSent = -1;
   #accessSent = -1;
-  #stateCommitDueMs = 0;
-  #durableAppliedIndex: number;
-  #committingIndex = 0;
   readonly #hashes: StateHashes;
   #halted = false;
 
@@ -131,9 +84,9 @@ export class Coordinator {
     this.#ports = parts.ports;
     this.#metrics = parts.metrics;
     this.#now = now;
+    this.#answers = new Answers(parts.host, parts.ports);
     this.#hashes = new StateHashes(config.raft.nodeId);
     this.state = new StateMachine(parts.host, parts.store);
-    this.#durableAppliedIndex = this.state.appliedIndex;
     const bornWith = membershipOf(config.voters);
     const { appliedIndex, membership = bornWith, membershipIndex } = this.state;
     const anchor = anchorOf(parts.host, parts.store);
@@ -151,7 +104,14 @@ export class Coordinator {
       propose: (...change) => this.#proposeMembership(...change),
       append: (...entry) => this.#appendEntry(...entry),
     });
-    this.#logBytes = parts.logBytes ?? (() => 0);
+    this.#durability = new Durability({
+      raft: this.raft,
+      state: this.state,
+      commitState: (writes) => parts.ports.commitState(writes),
+      logBytes: parts.logBytes ?? (() => 0),
+      logKept: config.logKept ?? LOG_KEPT,
+      snapshots: parts.ports.snapshots !== undefined,
+    });
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
     this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
@@ -227,9 +187,7 @@ export class Coordinator {
         this.raft.persisted(input.sequence);
         break;
       case 'stateCommitted':
-        this.state.committed();
-        this.#durableAppliedIndex = this.#committingIndex;
-        this.#cutLog();
+        this.#durability.committed();
         break;
       case 'propose':
         this.#propose(input);
@@ -258,8 +216,8 @@ export class Coordinator {
     this.#reads.serve(this.raft, now.monotonicMs);
     if (this.#isServing() && !this.#hashes.disputed) this.#lead();
     this.#flush();
-    this.#commitState();
-    return this.#mayApply();
+    this.#durability.commit(now.monotonicMs);
+    return this.#durability.mayApply();
   }
 
   // ---- inputs --------------------------------------------------------------------------------------------------------
@@ -340,7 +298,7 @@ export class Coordinator {
     const origin: Origin = { kind: 'peer', peer: from, requestId };
     const fault = commandFault(commandKind, command);
     if (fault === undefined) this.#append(commandKind, command, catalogVersion, origin);
-    else this.#answer(origin, fault);
+    else this.#answers.give(origin, fault);
   }
 
   #propose(proposal: Proposal): void {
@@ -383,12 +341,12 @@ export class Coordinator {
   #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
     const reason = this.#refusalOf(commandKind, catalogVersion);
     if (reason !== undefined) {
-      this.#answer(origin, reason);
+      this.#answers.give(origin, reason);
       return;
     }
     if (this.members.isOrder(commandKind)) {
       const refused = this.members.carryOut(commandKind, command, origin);
-      if (refused !== undefined) this.#answer(origin, refused);
+      if (refused !== undefined) this.#answers.give(origin, refused);
     } else this.#appendEntry(commandKind, command, origin);
   }
 
@@ -503,7 +461,7 @@ export class Coordinator {
       }
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
-        for (const origin of this.#proposals.leadershipLost()) this.#answerUnknown(origin);
+        for (const origin of this.#proposals.leadershipLost()) this.#answers.unknown(origin);
       }
       this.#role = role;
       this.#term = term;
@@ -529,7 +487,7 @@ export class Coordinator {
   // ---- applying ------------------------------------------------------------------------------------------------------
 
   #applyCommitted(): void {
-    if (this.#mayApply()) {
+    if (this.#durability.mayApply()) {
       for (const entry of this.raft.committed(this.state.appliedIndex + 1, APPLY_BYTES_PER_TURN)) {
         const { result, events } = this.state.apply(entry);
         this.#hashes.applied(entry.index, this.state.hash);
@@ -538,7 +496,7 @@ export class Coordinator {
         const proposal = this.#proposals.applied(entry.index, entry.term);
         if (proposal !== undefined) {
           this.#metrics.commitLatency((this.#now.monotonicMs - proposal.appendedMs) / 1_000);
-          this.#answer(proposal.origin, result);
+          this.#answers.give(proposal.origin, result);
         }
       }
       this.raft.log.shrink(this.state.appliedIndex);
@@ -565,30 +523,6 @@ export class Coordinator {
     if (event.kind === 'membershipChanged') this.members.tellWorkers(this.#desk.connected);
     // Ordered in this very term: an order of the past is not for this leader.
     if (event.kind === 'transferOrdered' && term === this.raft.term) this.members.transfer(event.target);
-  }
-
-  #answer(origin: Origin, result: ProposalResult): void {
-    switch (origin.kind) {
-      case 'ingress':
-        this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result });
-        break;
-      case 'peer': {
-        const body = { requestId: origin.requestId, result: encode(this.#host, ProposalResult, result) };
-        this.#ports.send(origin.peer, { kind: 'FORWARD_RESULT', body });
-        break;
-      }
-      case 'loop':
-        origin.applied();
-        break;
-    }
-  }
-
-  #answerUnknown(origin: Origin): void {
-    if (origin.kind === 'ingress') {
-      this.#ports.reply({ kind: 'proposed', requestId: origin.requestId, result: undefined });
-    } else if (origin.kind === 'peer') {
-      this.#answer(origin, refusal('OUTCOME_UNKNOWN', 'leadership was lost before it committed'));
-    }
   }
 
   // ---- effects -------------------------------------------------------------------------------------------------------
@@ -625,47 +559,10 @@ export class Coordinator {
     );
   }
 
-  #commitState(): void {
-    if (this.raft.installing || this.state.committing || this.state.appliedIndex === this.#durableAppliedIndex) return;
-    const due = this.#now.monotonicMs >= this.#stateCommitDueMs || this.state.pendingBytes >= STATE_COMMIT_BYTES;
-    if (!due) return;
-    // After a crash the log must reach what the state holds. Applied entries are committed, not always flushed here.
-    if (this.#appliedUnflushed()) return;
-    this.#stateCommitDueMs = this.#now.monotonicMs + STATE_COMMIT_MS;
-    this.#committingIndex = this.state.appliedIndex;
-    this.#ports.commitState(this.state.takeWrites());
-  }
-
-  #appliedUnflushed(): boolean {
-    return this.state.appliedIndex > this.raft.log.durableIndex;
-  }
-
-  /** A state that is full waits for its commit, and with it for the log: memory is bounded. */
-  #mayApply(): boolean {
-    if (this.raft.installing || this.raft.commitIndex === this.state.appliedIndex) return false;
-    return this.state.pendingBytes < STATE_COMMIT_BYTES || !this.#appliedUnflushed();
-  }
-
-  #cutLog(): void {
-    const { entriesTrigger, entriesKept, bytesMax } = this.#config.logKept ?? LOG_KEPT;
-    const { log, safeCutIndex } = this.raft;
-    const isTooLarge = this.#ports.snapshots !== undefined && this.#logBytes() >= bytesMax;
-    if (!isTooLarge) {
-      const upTo = Math.min(this.#durableAppliedIndex, safeCutIndex) - entriesKept;
-      if (upTo - log.firstIndex >= entriesTrigger - entriesKept) this.raft.cut(upTo);
-      return;
-    }
-    // To half of what it may be, as if all entries were of one size; if they are not, it is cut again.
-    const count = log.lastIndex - log.firstIndex + 1;
-    const kept = Math.min(entriesKept, Math.floor((count * bytesMax) / (2 * this.#logBytes())));
-    const upTo = this.#durableAppliedIndex - kept;
-    if (upTo > log.firstIndex) this.raft.cut(upTo);
-  }
-
   /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
   #reopenState(snapshotId: string, store: KeyValueReader): void {
     this.state.reload(store);
-    this.#durableAppliedIndex = this.state.appliedIndex;
+    this.#durability.replaced();
     this.#hashes.clear();
     this.raft.snapshotInstalled(snapshotId);
     this.#ports.log.info({ component: 'raft', index: this.state.appliedIndex }, 'a snapshot was installed');
@@ -673,9 +570,7 @@ export class Coordinator {
 
   /** Commits what is applied, for a shutdown: true when there was something to wait for. */
   commitNow(): boolean {
-    this.#stateCommitDueMs = 0;
-    this.#commitState();
-    return this.state.committing;
+    return this.#durability.commitNow(this.#now.monotonicMs);
   }
 
   #statusSource(): StatusSource {

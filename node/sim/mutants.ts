@@ -165,7 +165,7 @@ export const MUTANTS: readonly Mutant[] = [
     'const matches = prevLogIndex <= replica.commitIndex ||',
     'const matches = prevLogIndex >= 0 ||',
   ),
-  mutant('state-before-log', 'assertion', LOOP, 'if (this.#appliedUnflushed()) return;', ''),
+  mutant('state-before-log', 'assertion', 'node/durability.ts', 'if (this.#appliedUnflushed()) return;', ''),
 
   // ---- members and snapshots
   mutant(
