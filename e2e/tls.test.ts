@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connect, getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
 import type { AcceptedMessage, AuditList, InstanceResource } from '../api/rest.ts';
@@ -13,6 +14,7 @@ import { freePorts } from '../cli/free-ports.ts';
 import { isNodeProcess, signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
 import { run } from '../cli/program.ts';
 import { DAY_MS, validFor } from '../pki/authority.ts';
+import { certificateHash } from '../pki/pem.ts';
 import { AUTHORITY_MS, CERTIFICATE_MS, PkiDirectory, ROTATION_STEPS } from '../pki/pki-directory.ts';
 import { metricValue, scrape } from './exposition.ts';
 import { LoadClient } from './load-client.ts';
@@ -75,16 +77,17 @@ async function ageCertificate(folder: string): Promise<void> {
     await copyFile(path.join(issued.folder, file), path.join(folder, file));
 }
 
-/** Every node looks at its files now; resolves when all have taken over what changed. */
+/** Every node looks at its files now; resolves when all use what is in them, which they may have found by themselves. */
 async function reload(): Promise<void> {
-  const counts = new Map<string, number>();
-  for (const { id } of cluster.processes.nodes)
-    counts.set(id, (await cluster.logged(id, 'certificates reloaded')).length);
+  const serials = new Map(pki.issued.map(({ identity, certificate }) => [identity.name, certificate.serialNumber]));
+  const authorities = pki.trusted.map(certificateHash).sort();
   for (const { id } of cluster.processes.nodes) await cluster.processes.kill(id, 'SIGHUP');
-  for (const [id, count] of counts) {
-    await until(`${id} reloads its certificates`, WAIT_MS, async () =>
-      (await cluster.logged(id, 'certificates reloaded')).length > count ? true : undefined,
-    );
+  for (const { id } of cluster.processes.nodes) {
+    await until(`${id} reloads its certificates`, WAIT_MS, async () => {
+      const used = (await cluster.logged(id, 'certificates reloaded')).at(-1);
+      const inUse = [used?.['serial'], [used?.['authorities']].flat().sort()];
+      return isDeepStrictEqual(inUse, [serials.get(id), authorities]) ? true : undefined;
+    });
   }
 }
 

@@ -12,7 +12,7 @@ export interface PeerTrustOptions {
   wallMs?: () => number;
 }
 
-const GRACE_MS = 5_000;
+const GRACE_MS = 15_000;
 const SWEEP_MS = 250;
 /** Certificates looked at in one sweep: each takes some tenths of a millisecond. */
 const CHECKS_PER_SWEEP = 50;
