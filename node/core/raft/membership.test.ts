@@ -165,6 +165,19 @@ describe('a cluster', () => {
   });
 });
 
+describe('voters that are to be left alone', () => {
+  it('must be up to it: a change that only absent ones could settle would stop the cluster for good', () => {
+    const group = led(['a', 'b', 'c']);
+    const { membership } = group.raft('a');
+    const without = (...ids: string[]) => changed(membership, { kind: 'remove', ids }) as Membership;
+    expect(group.raft('a').promotionFault(without('a', 'b'))).toBeUndefined();
+    group.partition(['a', 'b'], ['c']);
+    group.run(2 * ELECTION_MS_MAX, ['a', 'b']);
+    expect(group.raft('a').promotionFault(without('a', 'b'))).toContain('no majority answers');
+    expect(group.raft('a').promotionFault(without('b', 'c'))).toBeUndefined();
+  });
+});
+
 describe('a removed leader', () => {
   it('leads until its removal is committed, does not count itself, and hands over', () => {
     const group = withLearners();

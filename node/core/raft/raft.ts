@@ -238,18 +238,21 @@ export class Raft {
     this.#replica.standsBack = isStranger;
   }
 
-  /** Of a membership to be proposed: why its new voters are not up to deciding yet. */
-  promotionFault({ voters }: Membership): string | undefined {
+  /** Of a membership to be proposed: why its voters are not up to deciding yet. */
+  promotionFault({ voters, outgoing }: Membership): string | undefined {
     const { log, membership, config } = this.#replica;
     const unknown = voters.find((id) => memberInfo(membership, id).dataUuid === undefined);
     if (config.dataUuid !== undefined && unknown !== undefined && !membership.voters.includes(unknown)) {
       return `"${unknown}" has not been heard of yet`;
     }
-    const late = voters.find((id) => {
-      if (membership.voters.includes(id)) return false;
-      return !this.peerActive(id) || log.lastIndex - this.#leadership.matchIndexOf(id) > PROMOTION_LAG_MAX;
-    });
-    return late === undefined ? undefined : `"${late}" does not answer or has not caught up with the log yet`;
+    const isClose = (id: string): boolean =>
+      id === this.#replica.nodeId ||
+      (this.peerActive(id) && log.lastIndex - this.#leadership.matchIndexOf(id) <= PROMOTION_LAG_MAX);
+    const late = voters.find((id) => !membership.voters.includes(id) && !isClose(id));
+    if (late !== undefined) return `"${late}" does not answer or has not caught up with the log yet`;
+    // Those who leave cannot help the others any more, and until it is settled nothing commits without both.
+    if (outgoing.length === 0 || voters.filter(isClose).length * 2 > voters.length) return undefined;
+    return `of the voters that would be left (${voters.join(', ')}) no majority answers and has caught up with the log`;
   }
 
   /** When not `membershipBusy`. A joint membership is settled by itself once it is committed. */
