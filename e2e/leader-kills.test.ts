@@ -1,15 +1,20 @@
 /**
  * The leader is killed (−9) or stopped (SIGSTOP) again and again under load, with the fast profile, in clusters of three
- * and of five: what was acknowledged is there, once, and each time messages are acknowledged again soon.
+ * and of five: what was acknowledged is there, once, rules behave as one copy of each would, and each time messages are
+ * acknowledged again soon.
  *
  * DISTRIC_LEADER_KILLS: how often in all; the figures are printed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
+import { RULE as RULE_MODEL } from '../api/models.ts';
+import { violations as unlinearizable } from '../base/linearizability.ts';
 import { Random } from '../base/random.ts';
 import { violations } from './history.ts';
 import { LoadClient } from './load-client.ts';
 import { differences, readReplica } from './replica.ts';
+import { put } from './rest-call.ts';
+import { RuleClient } from './rule-client.ts';
 import { TestCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
@@ -78,8 +83,12 @@ describe('the end of the leader under load, with the fast profile', () => {
     async (size) => {
       const cluster = await TestCluster.start({ coordinators: size, workers: 0, profile: 'fast' });
       const random = Random.stream(SEED, `faults ${size}`);
-      const clients = startLoad(cluster);
+      const running: { finish(): Promise<void> }[] = [];
       try {
+        await put(cluster.servers[0]!, '/workflow-definitions/idle', { id: 'idle', tasks: [{ id: 't', type: 'log' }] });
+        const rules = new RuleClient(cluster.servers, Random.stream(SEED, 'rules'), 'idle', ['r-1', 'r-2', 'r-3'], 2);
+        const clients = startLoad(cluster);
+        running.push(rules, ...clients);
         const killed: number[] = [];
         const stopped: number[] = [];
         for (let run = 0; run < Math.ceil(KILLS / SIZES.length); run++) {
@@ -87,14 +96,16 @@ describe('the end of the leader under load, with the fast profile', () => {
           (stops ? stopped : killed).push(await endLeader(cluster, clients, random, stops));
         }
         await agreedLeader(cluster);
-        await Promise.all(clients.map((client) => client.finish()));
+        await Promise.all(running.map((client) => client.finish()));
         if (killed.length > 0) report(size, 'kill -9', killed);
         if (stopped.length > 0) report(size, 'SIGSTOP', stopped);
 
         const linearizable = await readReplica(cluster.servers[0]!, 'linearizable');
         const sent = new Map(clients.flatMap((client) => [...client.sent]));
-        process.stdout.write(`${sent.size} messages acknowledged\n`);
+        const calls = [...rules.history.values()].flat().length;
+        process.stdout.write(`${sent.size} messages acknowledged, ${calls} calls on rules\n`);
         expect(violations(sent, linearizable)).toEqual([]);
+        expect(unlinearizable(RULE_MODEL, rules.history)).toEqual([]);
         for (const server of cluster.servers) {
           await until('every replica has the same', 30_000, async () => {
             const found = differences(linearizable, await readReplica(server, 'stale'));
@@ -102,7 +113,7 @@ describe('the end of the leader under load, with the fast profile', () => {
           });
         }
       } finally {
-        await Promise.allSettled(clients.map((client) => client.finish()));
+        await Promise.allSettled(running.map((client) => client.finish()));
         await cluster.end();
       }
     },

@@ -220,11 +220,11 @@ export const MUTANTS: readonly Mutant[] = [
   ),
 
   mutant(
-    'keeps-a-log-with-another-boundary',
-    'commitHistory',
-    REPLICA,
-    'log.termAt(anchor.index) !== undefined && log.entry(anchor.index).checksum === anchor.checksum',
-    'log.termAt(anchor.index) !== undefined',
+    'snapshot-with-the-wrong-boundary',
+    'assertion',
+    'node/core/state/snapshot-stream.ts',
+    'lastIndex: meta.appliedIndex,',
+    'lastIndex: meta.appliedIndex - 1,',
   ),
   mutant(
     'snapshot-with-the-newest-members',
