@@ -18,7 +18,9 @@ interface Seen {
   grants: { term: number; from: Set<string> };
   /** Term of the leader that has told it to campaign. */
   orderedIn: number;
-  /** When each peer's last answer in this term arrived, on the node's clock. */
+  /** Who has answered in this term since the last turn. */
+  answered: Set<string>;
+  /** When the loop took each peer's last answer in this term, on the node's clock. */
   contacts: Map<string, number>;
   leadsSinceMs: number | undefined;
   membership: Membership | undefined;
@@ -40,7 +42,7 @@ export class ElectionChecks implements Observer {
   onBoot(node: SimCoordinator): void {
     this.#nodes.set(node.id, {
       ...{ term: node.coordinator?.raft.term ?? 0, grants: { term: 0, from: new Set<string>() }, orderedIn: 0 },
-      ...{ contacts: new Map<string, number>(), leadsSinceMs: undefined },
+      ...{ answered: new Set<string>(), contacts: new Map<string, number>(), leadsSinceMs: undefined },
       ...{ membership: node.coordinator?.raft.membership, membershipSinceMs: 0 },
     });
   }
@@ -62,7 +64,7 @@ export class ElectionChecks implements Observer {
         break;
       case 'APPEND_ENTRIES_RESPONSE':
       case 'INSTALL_SNAPSHOT_RESPONSE':
-        if (message.body.term === node.coordinator?.raft.term) seen.contacts.set(from, node.clock.now().monotonicMs);
+        if (message.body.term === node.coordinator?.raft.term) seen.answered.add(from);
         break;
       default:
         break;
@@ -88,6 +90,9 @@ export class ElectionChecks implements Observer {
     const seen = this.#nodes.get(node.id);
     if (raft === undefined || seen === undefined) return;
     const nowMs = node.clock.now().monotonicMs;
+    // An answer counts from when the loop has come to it, however long it lay there.
+    for (const from of seen.answered) seen.contacts.set(from, nowMs);
+    seen.answered.clear();
     const before = seen.membership ?? raft.membership;
     if (raft.membership !== seen.membership) {
       seen.membership = raft.membership;
