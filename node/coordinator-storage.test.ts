@@ -238,6 +238,19 @@ describe('a worker that speaks of Raft', () => {
     expect(group.at(leader).core.raft.term).toBe(term);
     expect(group.leader()).toBe(leader);
   });
+
+  it('does not make members stand back', () => {
+    const group = new TestCluster(nodeHost, ['a', 'b', 'c']);
+    group.run(3_000);
+    const body = { membershipIndex: Number.MAX_SAFE_INTEGER };
+    for (const id of ['a', 'b', 'c']) {
+      const { inputs } = group.at(id);
+      inputs.push({ kind: 'peerUp', peer: 'w1', role: 'worker' });
+      inputs.push({ kind: 'message', from: 'w1', message: { kind: 'NOT_A_MEMBER', body } });
+    }
+    group.run(3_000);
+    expect(['a', 'b', 'c'].map((id) => group.at(id).core.members.standing.place)).toEqual(['member', 'member', 'member']);
+  });
 });
 
 describe('a halted coordinator', () => {

@@ -66,7 +66,8 @@ export class Reads {
   }
 
   askedByPeer(peer: string, requestId: number): void {
-    this.#queuedPeers.push({ peer, requestId });
+    if (this.#queuedPeers.length >= QUERIES_WAITING_MAX) this.#refusePeer(peer, requestId);
+    else this.#queuedPeers.push({ peer, requestId });
   }
 
   /** Once a turn: begins one round for everything asked since the last. */
