@@ -249,7 +249,31 @@ describe('a worker that speaks of Raft', () => {
       inputs.push({ kind: 'message', from: 'w1', message: { kind: 'NOT_A_MEMBER', body } });
     }
     group.run(3_000);
-    expect(['a', 'b', 'c'].map((id) => group.at(id).core.members.standing.place)).toEqual(['member', 'member', 'member']);
+    expect(['a', 'b', 'c'].map((id) => group.at(id).core.members.standing.place)).toEqual([
+      'member',
+      'member',
+      'member',
+    ]);
+  });
+});
+
+describe('a coordinator that is no member', () => {
+  it('deposes no leader that is heard', () => {
+    const leader = group.leader();
+    const { term, log } = group.at(leader).core.raft;
+    const body = { leaderId: 'z', prevLogIndex: log.lastIndex, prevLogTerm: term, leaderCommit: 0, entries: [] };
+    for (const id of ['a', 'b', 'c']) {
+      const { inputs } = group.at(id);
+      inputs.push({ kind: 'peerUp', peer: 'z', role: 'coordinator' });
+      const message = {
+        kind: 'APPEND_ENTRIES',
+        body: { ...body, term: term + 5, readRound: 0, cutBefore: 0 },
+      } as const;
+      inputs.push({ kind: 'message', from: 'z', message });
+    }
+    group.run(10);
+    expect(group.leader()).toBe(leader);
+    expect(['a', 'b', 'c'].map((id) => group.at(id).core.raft.term)).toEqual([term, term, term]);
   });
 });
 

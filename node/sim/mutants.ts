@@ -297,7 +297,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'removed-member-disturbs',
     check: 'stableLeader',
     edits: [
-      { file: ELECTION, find: 'if (this.#hearsLeader() && request.transfer !== true) return;', replace: '' },
+      { file: ELECTION, find: 'if (this.hearsLeader() && request.transfer !== true) return;', replace: '' },
       {
         file: ELECTION,
         find: 'if (this.#votedIn) {\n      this.#startElection(false);',

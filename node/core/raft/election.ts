@@ -108,7 +108,8 @@ export class Elections {
     return this.#replica.standsBack && request.lastLogIndex === 0;
   }
 
-  #hearsLeader(): boolean {
+  /** Itself included. */
+  hearsLeader(): boolean {
     const { role, leaderId, nowMs, config } = this.#replica;
     if (role === 'leader') return true;
     return leaderId !== undefined && nowMs - this.#leaderContactMs < config.electionMsMin;
@@ -116,7 +117,7 @@ export class Elections {
 
   onPreVote(from: string, request: Body<'PRE_VOTE'>): void {
     const { term, outbox } = this.#replica;
-    const granted = request.term > term && this.#upToDate(request) && !this.#hearsLeader();
+    const granted = request.term > term && this.#upToDate(request) && !this.hearsLeader();
     // The refusal carries our term, so that a node left behind learns it; a grant echoes the term asked for.
     if (granted) outbox.send(from, { kind: 'PRE_VOTE_RESPONSE', body: { term: request.term, granted } });
     else outbox.hold(from, { kind: 'PRE_VOTE_RESPONSE', body: { term, granted } });
@@ -136,7 +137,7 @@ export class Elections {
   onRequestVote(from: string, request: Body<'REQUEST_VOTE'>): void {
     const replica = this.#replica;
     if (request.term > replica.term) {
-      if (this.#hearsLeader() && request.transfer !== true) return;
+      if (this.hearsLeader() && request.transfer !== true) return;
       replica.follow(request.term, undefined);
     }
     const granted =
@@ -164,9 +165,9 @@ export class Elections {
   }
 
   /** The leader of this very term hands over; one of an earlier term has nothing left to give. */
-  onTimeoutNow({ term }: Body<'TIMEOUT_NOW'>): void {
-    const { role, mayCampaign } = this.#replica;
-    if (term !== this.#replica.term || role === 'leader' || !mayCampaign) return;
+  onTimeoutNow(from: string, { term }: Body<'TIMEOUT_NOW'>): void {
+    const { role, leaderId, mayCampaign } = this.#replica;
+    if (from !== leaderId || term !== this.#replica.term || role === 'leader' || !mayCampaign) return;
     this.#startElection(true);
   }
 }

@@ -26,6 +26,7 @@ import {
   type Membership,
   MEMBERSHIP_KIND,
   type MembershipOrder,
+  members,
 } from './membership.ts';
 import type { Envelope, SequencedWrite } from './outbox.ts';
 import type { ReadResult } from './read-rounds.ts';
@@ -43,6 +44,8 @@ export interface RaftOutput {
 /** A promoted learner may be this many entries behind: it must not hold up the commits that need it. */
 export const PROMOTION_LAG_MAX = 1_000;
 
+/** What a leader says. */
+const LEADING: ReadonlySet<string> = new Set(['APPEND_ENTRIES', 'INSTALL_SNAPSHOT']);
 const ANSWERS: ReadonlySet<string> = new Set([
   ...['PRE_VOTE_RESPONSE', 'REQUEST_VOTE_RESPONSE', 'APPEND_ENTRIES_RESPONSE', 'INSTALL_SNAPSHOT_RESPONSE'],
 ]);
@@ -154,6 +157,7 @@ export class Raft {
     this.#replica.nowMs = nowMs;
     // What another disk under this id gave, voted or has does not count: it knows nothing of what the member promised.
     if (ANSWERS.has(message.kind) && !this.#replica.isDisk(from, dataUuid)) return;
+    if (LEADING.has(message.kind) && this.#isUsurper(from)) return;
     switch (message.kind) {
       case 'PRE_VOTE':
         this.#elections.onPreVote(from, message.body);
@@ -168,7 +172,7 @@ export class Raft {
         this.#elections.onRequestVoteResponse(from, message.body);
         break;
       case 'TIMEOUT_NOW':
-        this.#elections.onTimeoutNow(message.body);
+        this.#elections.onTimeoutNow(from, message.body);
         break;
       case 'APPEND_ENTRIES':
         this.#following.onAppendEntries(from, message.body);
@@ -185,6 +189,15 @@ export class Raft {
       default:
         assert(false, `${message.kind} is not for the Raft core`);
     }
+  }
+
+  /**
+   * No member by the newest membership here. It may lead all the same, for this log may be behind (dissertation §4.1);
+   * but then the leader that this node follows falls silent, and until then a removed member must not depose it.
+   */
+  #isUsurper(from: string): boolean {
+    const { leaderId, membership } = this.#replica;
+    return from !== leaderId && !members(membership).includes(from) && this.#elections.hearsLeader();
   }
 
   #isForLeader(term: number): boolean {
