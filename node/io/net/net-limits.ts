@@ -10,7 +10,7 @@ export interface NetLimits {
   turnBytes: number;
   /** What strangers and clients (`callersMax` of rpc-server.ts) can't take of it is there for nodes. */
   acceptedConnectionsMax: number;
-  /** Accepted connections whose other end has not said HELLO and been let in; and those of one remote address. */
+  /** Accepted connections whose other end has not said HELLO and been let in; and those of one IPv4 address or IPv6 /64. */
   strangersMax: number;
   strangersPerAddressMax: number;
   /** Payload limit of a connection that has not said HELLO yet. */

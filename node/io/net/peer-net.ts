@@ -138,10 +138,11 @@ export class PeerNet {
     this.#server = server;
     server.maxConnections = limits.acceptedConnectionsMax;
     server.on('connection', (socket: Socket) => {
-      if (this.#strangers.take(socket)) return;
+      const surplus = this.#strangers.take(socket);
+      if (surplus === undefined) return;
       metrics.tcpError('accept_limit');
-      log.warn({ address: addressOf(socket) }, 'connection refused: too many have not said who they are');
-      socket.destroy();
+      log.warn({ address: addressOf(surplus) }, 'connection closed: too many have not said who they are');
+      surplus.destroy();
     });
     server.on('drop', () => {
       metrics.tcpError('accept_limit');

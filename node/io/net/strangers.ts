@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { sourceOf } from '../../../base/address.ts';
 import { addressOf } from './transport.ts';
 
 export interface StrangerLimits {
@@ -7,43 +8,56 @@ export interface StrangerLimits {
 }
 
 /**
- * Accepted connections whose other end has not said yet who it is. They are few, of one address even fewer, so that
- * those who never say it leave room for those who do.
+ * Accepted connections whose other end has not said yet who it is. They are few, of one source even fewer. Those who
+ * mean to say it do so at once, so whoever has waited longest makes room: silence keeps nobody else out.
  */
 export class Strangers {
   readonly #limits: StrangerLimits;
-  /** Their remote IP address, by address with port. */
-  readonly #ips = new Map<string, string>();
-  readonly #countByIp = new Map<string, number>();
+  /** By address with port, oldest first; the outer key is their source (`sourceOf`). */
+  readonly #bySource = new Map<string, Map<string, Socket>>();
+  readonly #sources = new Map<string, string>();
 
   constructor(limits: StrangerLimits) {
     this.#limits = limits;
   }
 
-  /** Takes one that was just accepted, until it is known or closed. False: there is no room for it. */
-  take(socket: Socket): boolean {
-    const { strangersMax, strangersPerAddressMax } = this.#limits;
+  /** Takes one that was just accepted, until it is known or closed. Returns whom the caller must close for it. */
+  take(socket: Socket): Socket | undefined {
     const { remoteAddress: ip } = socket;
     // It has gone already.
-    if (ip === undefined) return true;
-    const ofIp = this.#countByIp.get(ip) ?? 0;
-    if (this.#ips.size >= strangersMax || ofIp >= strangersPerAddressMax) return false;
+    if (ip === undefined) return undefined;
+    const source = sourceOf(ip);
+    const surplus = this.#surplusFor(source);
+    if (surplus !== undefined) this.known(surplus.address);
     const address = addressOf(socket);
-    this.#ips.set(address, ip);
-    this.#countByIp.set(ip, ofIp + 1);
+    const ofSource = this.#bySource.get(source) ?? new Map<string, Socket>();
+    this.#bySource.set(source, ofSource.set(address, socket));
+    this.#sources.set(address, source);
     socket.once('close', () => {
-      this.known(address);
+      if (this.#bySource.get(source)?.get(address) === socket) this.known(address);
     });
-    return true;
+    return surplus?.socket;
   }
 
   /** `address` is that of a connection whose other end is let in, `host:port`. */
   known(address: string): void {
-    const ip = this.#ips.get(address);
-    if (ip === undefined) return;
-    this.#ips.delete(address);
-    const left = (this.#countByIp.get(ip) ?? 0) - 1;
-    if (left > 0) this.#countByIp.set(ip, left);
-    else this.#countByIp.delete(ip);
+    const source = this.#sources.get(address);
+    if (source === undefined) return;
+    this.#sources.delete(address);
+    const ofSource = this.#bySource.get(source);
+    ofSource?.delete(address);
+    if (ofSource?.size === 0) this.#bySource.delete(source);
+  }
+
+  /** The oldest of `source` when that has all it may have, otherwise of the source that has most when all is taken. */
+  #surplusFor(source: string): { address: string; socket: Socket } | undefined {
+    const { strangersMax, strangersPerAddressMax } = this.#limits;
+    let from = this.#bySource.get(source);
+    if (from === undefined || from.size < strangersPerAddressMax) {
+      if (this.#sources.size < strangersMax) return undefined;
+      for (const other of this.#bySource.values()) if (from === undefined || other.size > from.size) from = other;
+    }
+    for (const [address, socket] of from ?? []) return { address, socket };
+    return undefined;
   }
 }

@@ -192,11 +192,10 @@ describe('PeerNet over mutual TLS', () => {
     const transport = new TlsTransport('test', await material('c1', 'coordinator'));
     const c1 = node('c1', { transport, limits: { strangersPerAddressMax: 2 } });
     const address = await c1.listen();
-    const idle = [await raw(address), await raw(address)];
-    await readAll(await raw(address));
+    const oldest = await raw(address);
+    for (let i = 0; i < 2; i++) await raw(address);
+    await readAll(oldest);
     expect(c1.count('tcp accept_limit')).toBe(1);
-    idle[0]?.destroy();
-    await c1.until(() => c1.count('tcp tls_failed') >= 1);
     const w1 = await worker('w1');
     w1.net.dial(address, 'c1');
     await c1.until(() => c1.isUp(w1));
@@ -246,6 +245,6 @@ describe('PeerNet over mutual TLS', () => {
     await raw(await c1.listen());
     const startedMs = performance.now();
     await c1.net.close();
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
   });
 });
