@@ -95,7 +95,10 @@ export class Admin {
     if (outside.length > 0) possible.push({ kind: 'addLearner', id: random.pick(outside) });
     if (first !== undefined && second !== undefined) possible.push({ kind: 'promote', ids: [first, second] });
     if (first !== undefined) possible.push({ kind: 'replace', out: random.pick(voters), in: first });
-    if (voters.length >= 3) possible.push({ kind: 'remove', ids: shuffled(random, voters).slice(0, 2) });
+    const [out, other, ...stay] = shuffled(random, voters);
+    // The leader may not have noticed yet that a disk is lost; an operator who leaves the decision to it has lost all.
+    const canDecide = stay.filter((id) => !isLost(id)).length * 2 > stay.length;
+    if (out !== undefined && other !== undefined && canDecide) possible.push({ kind: 'remove', ids: [out, other] });
     if (first !== undefined && random.chance(0.2)) possible.push({ kind: 'remove', ids: [first] });
     return possible.length === 0 ? undefined : random.pick(possible);
   }

@@ -339,9 +339,9 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'cuts-what-only-memory-has',
     'assertion',
-    LOOP,
-    'const upTo = Math.min(this.#durableAppliedIndex, safeCutIndex) - entriesKept;',
-    'const upTo = Math.min(this.state.appliedIndex, log.durableIndex);',
+    'node/durability.ts',
+    'const upTo = Math.min(this.#durableIndex, safeCutIndex) - entriesKept;',
+    'const upTo = Math.min(this.#parts.state.appliedIndex, log.durableIndex);',
   ),
 
   // ---- reads

@@ -14,8 +14,8 @@ const SLACK_MS = 1_500;
 
 interface Seen {
   term: number;
-  /** Term that was asked for, and who would give its vote in it. */
-  grants: { term: number; from: Set<string> };
+  /** By the term that was asked for: who would give its vote in it. Late ones may be of any term. */
+  grants: Map<number, Set<string>>;
   /** Term of the leader that has told it to campaign. */
   orderedIn: number;
   /** Who has answered in this term since the last turn. */
@@ -41,7 +41,7 @@ export class ElectionChecks implements Observer {
 
   onBoot(node: SimCoordinator): void {
     this.#nodes.set(node.id, {
-      ...{ term: node.coordinator?.raft.term ?? 0, grants: { term: 0, from: new Set<string>() }, orderedIn: 0 },
+      ...{ term: node.coordinator?.raft.term ?? 0, grants: new Map<number, Set<string>>(), orderedIn: 0 },
       ...{ answered: new Set<string>(), contacts: new Map<string, number>(), leadsSinceMs: undefined },
       ...{ membership: node.coordinator?.raft.membership, membershipSinceMs: 0 },
     });
@@ -54,9 +54,7 @@ export class ElectionChecks implements Observer {
       case 'PRE_VOTE_RESPONSE': {
         const { term, granted } = message.body;
         if (!granted) return;
-        // A late grant of an older term takes nothing away.
-        if (term > seen.grants.term) seen.grants = { term, from: new Set() };
-        if (term === seen.grants.term) seen.grants.from.add(from);
+        seen.grants.set(term, (seen.grants.get(term) ?? new Set()).add(from));
         break;
       }
       case 'TIMEOUT_NOW':
@@ -116,11 +114,12 @@ export class ElectionChecks implements Observer {
   #checkCampaign(node: SimCoordinator, seen: Seen, memberships: readonly Membership[], term: number): void {
     const { grants, orderedIn } = seen;
     if (orderedIn === term - 1) return;
-    const holds = (id: string): boolean => id === node.id || (grants.term === term && grants.from.has(id));
+    const granted = grants.get(term) ?? new Set();
+    const holds = (id: string): boolean => id === node.id || granted.has(id);
     demand(
       memberships.some((membership) => quorum(membership, holds)),
       'preVote',
-      () => `${node.id} campaigns in term ${term}, asked for by ${[...grants.from].join()} in term ${grants.term}`,
+      () => `${node.id} campaigns in term ${term}, for which it has the word of ${[...granted].join() || 'nobody'}`,
     );
   }
 
