@@ -24,8 +24,8 @@ function parsed(...made: KeyedCertificate[]): X509Certificate[] {
   return made.map(({ certificate }) => new X509Certificate(certificate));
 }
 
-/** The accepting end of a connection whose other end shows a certificate that `authority` has signed. */
-async function accepted(authority: KeyedCertificate, lifeMs: number): Promise<TLSSocket> {
+/** Makes connections whose other end shows one certificate that `authority` has signed; gives the accepting ends. */
+async function accepting(authority: KeyedCertificate, lifeMs: number): Promise<() => Promise<TLSSocket>> {
   const { certificate, key } = await (
     await Authority.open(authority)
   ).issue({
@@ -36,17 +36,23 @@ async function accepted(authority: KeyedCertificate, lifeMs: number): Promise<TL
   });
   const tls = { cert: certificate, key, ca: authority.certificate, rejectUnauthorized: false };
   const server = createServer({ ...tls, requestCert: true }).listen(0, '127.0.0.1');
+  closers.push(() => server.close());
   await once(server, 'listening');
-  const client = connect({ ...tls, host: '127.0.0.1', port: (server.address() as AddressInfo).port });
-  client.on('error', () => undefined);
-  const [socket] = (await once(server, 'secureConnection')) as [TLSSocket];
-  closers.push(() => {
-    client.destroy();
-    socket.destroy();
-    server.close();
-  });
-  expect(socket.authorized).toBe(true);
-  return socket;
+  return async () => {
+    const client = connect({ ...tls, host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+    client.on('error', () => undefined);
+    const [socket] = (await once(server, 'secureConnection')) as [TLSSocket];
+    closers.push(() => {
+      client.destroy();
+      socket.destroy();
+    });
+    expect(socket.authorized).toBe(true);
+    return socket;
+  };
+}
+
+async function accepted(authority: KeyedCertificate, lifeMs: number): Promise<TLSSocket> {
+  return (await accepting(authority, lifeMs))();
 }
 
 /** A watch that is swept by hand, at times of the test's own. */
@@ -138,5 +144,26 @@ describe('PeerTrust', () => {
     clock.nowMs += DAY_MS;
     trust.sweep();
     expect(reasons).toEqual([]);
+  });
+
+  it('goes on watching a certificate that came back while connections of before were closing', async () => {
+    const { trust, clock, reasons, watch } = trustIn(ours);
+    const connection = await accepting(theirs, HOUR_MS);
+    const [first, last] = [await connection(), await connection()];
+    watch(first);
+    watch(last);
+    trust.sweep();
+    expect(reasons).toEqual(['certificate_untrusted', 'certificate_untrusted']);
+    const close = async (socket: TLSSocket): Promise<void> => {
+      socket.destroy();
+      await once(socket, 'close');
+    };
+    await close(first);
+    trust.replace(parsed(theirs));
+    watch(await connection());
+    await close(last);
+    clock.nowMs += 2 * HOUR_MS;
+    trust.sweep();
+    expect(reasons.slice(2)).toEqual(['certificate_expired']);
   });
 });

@@ -68,11 +68,14 @@ export class PeerTrust {
       entry = { chain: chainOf(shown), ends: new Map(), generation: -1, untilMs: Infinity };
       this.#shownByFingerprint.set(fingerprint256, entry);
     }
-    const { ends } = entry;
+    const watched = entry;
+    const { ends } = watched;
     ends.set(socket, end);
     socket.once('close', () => {
       ends.delete(socket);
-      if (ends.size === 0) this.#shownByFingerprint.delete(fingerprint256);
+      if (ends.size > 0) return;
+      // The certificate may have come back meanwhile, with connections of its own.
+      if (this.#shownByFingerprint.get(fingerprint256) === watched) this.#shownByFingerprint.delete(fingerprint256);
     });
   }
 
