@@ -75,7 +75,7 @@ export function isOpenRoute(method: string, path: string): boolean {
   return path.startsWith(`${API_BASE}/`) && OPEN_ROUTES.has(key);
 }
 
-/** Routes that change what the audit log tells of, and how it names that. */
+/** Routes that the audit log tells of, and how it names that. */
 const AUDIT_ACTIONS: Readonly<Record<string, string>> = {
   'POST /rules': 'rule.put',
   'PUT /rules/:id': 'rule.put',
@@ -85,12 +85,20 @@ const AUDIT_ACTIONS: Readonly<Record<string, string>> = {
   'DELETE /workflow-definitions/:id': 'workflow.delete',
   'POST /workflows/:id/cancel': 'instance.cancel',
   'POST /instances/:id/cancel': 'instance.cancel',
+  'GET /cluster/backup': 'cluster.backup',
+  'POST /cluster/members': 'member.add',
+  'POST /cluster/members/promote': 'member.promote',
+  'POST /cluster/members/remove': 'member.remove',
+  'POST /cluster/members/:id/promote': 'member.promote',
+  'POST /cluster/members/:id/replace': 'member.replace',
+  'DELETE /cluster/members/:id': 'member.remove',
+  'POST /cluster/leader': 'leader.transfer',
   'POST /keys': 'key.create',
   'POST /keys/:id/rotate': 'key.rotate',
   'DELETE /keys/:id': 'key.revoke',
 };
 
-/** Undefined for a route that changes nothing on record. */
+/** Undefined for a route that leaves nothing on record. */
 export function auditActionOf(method: string, path: string): string | undefined {
   const key = `${method} ${path.slice(API_BASE.length)}`;
   return Object.hasOwn(AUDIT_ACTIONS, key) ? AUDIT_ACTIONS[key] : undefined;

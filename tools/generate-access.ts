@@ -52,7 +52,8 @@ without one and all coordinators have the same.
   a leader it is tried for 10 s and then lost. What is left then is the coordinator's log for a node that joined, and
   \`distric_auth_failures_total{reason="forbidden"}\` for a role that may not.
 - Actions: \`rule.put\` \`rule.delete\` \`workflow.put\` \`workflow.delete\` \`instance.cancel\` \`key.create\` \`key.rotate\` \`key.revoke\`
-  \`node.join\` \`node.renew\` \`cluster.backup\`, and of a cluster that was made offline ([backup.md](backup.md)) \`cluster.restore\`
+  \`member.add\` \`member.promote\` \`member.remove\` \`member.replace\` \`member.renew\` \`leader.transfer\` \`node.join\`
+  \`node.renew\` \`cluster.backup\`, and of a cluster that was made offline ([backup.md](backup.md)) \`cluster.restore\`
   \`cluster.recover\`.
 - The last 10,000 are kept. A document over 16 KiB is shown as \`{"cut": true, "bytes": …, "start": "…"}\`.
 - Keys are shown without secrets and hashes.

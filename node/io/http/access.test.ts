@@ -1,6 +1,14 @@
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { ACCESS_ROLES, type AccessRole, GUARDED_ROUTES, keyText, mayDo, permissionOf } from '../../../api/access.ts';
+import {
+  ACCESS_ROLES,
+  type AccessRole,
+  auditActionOf,
+  GUARDED_ROUTES,
+  keyText,
+  mayDo,
+  permissionOf,
+} from '../../../api/access.ts';
 import { sourceOf } from '../../../base/address.ts';
 import { KeyRing } from '../../key-ring.ts';
 import { RefusalNotes } from '../../refusal-notes.ts';
@@ -174,6 +182,12 @@ describe('the auth matrix', () => {
       if (!allowed) expect(answer).toMatchObject({ code: 'FORBIDDEN', detail: expect.stringContaining(role) });
     }
     expect((await send(`Bearer ${key('bootstrap')}`)).status).toBe(DONE[route] ?? 200);
+  });
+
+  it('has an audit action for each route that changes anything but by a message, and for backups', () => {
+    const without = GUARDED_ROUTES.filter((route) => auditActionOf(...split(route)) === undefined);
+    const reading = GUARDED_ROUTES.filter((route) => route.startsWith('GET ') && route !== 'GET /cluster/backup');
+    expect(without.sort()).toEqual([...reading, 'POST /messages'].sort());
   });
 
   it('is what docs/access.md says', () => {
