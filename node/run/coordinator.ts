@@ -230,7 +230,7 @@ export class CoordinatorProcess {
       refusals: this.#refusals,
       host: config.http.host,
       port: config.http.port,
-      ...parts.tls?.apiOptions,
+      ...parts.tls?.apiOptions(this.#links.ids),
       limits: {
         itemBytesMax: config.limits.itemBytesMax,
         requestBytesMax: config.limits.requestBytesMax,
@@ -444,7 +444,7 @@ function coordinatorConfig(config: NodeConfig, dataUuid: string): CoordinatorCon
   return {
     raft: { nodeId: config.nodeId, dataUuid, ...RAFT_PROFILES[config.raft.profile] },
     voters,
-    minVotersForWrites: config.bootstrap.minVoters,
+    minVotersForWrites: config.bootstrap.minVoters || Math.max(1, voters.length),
     clusterName: config.clusterName,
     newClusterId: randomUUID(),
     coordinators: config.coordinators,

@@ -61,12 +61,12 @@ export class NodeTls {
     return { transport: this.#transport, limits: { linkAgeMsMax: this.#config.tls.connectionAgeMaxMs } };
   }
 
-  /** For its REST server. */
-  get apiOptions(): Pick<ApiServerOptions, 'https' | 'join'> {
+  /** For its REST server. `memberIds` follows the membership, and is empty as long as the log has none. */
+  apiOptions(memberIds: ReadonlySet<string>): Pick<ApiServerOptions, 'https' | 'join'> {
     const mode = httpTls(this.#config);
     if (mode === 'disabled') return {};
     const clientCertificates = mode === 'mutual' ? 'required' : 'asked';
-    const join = this.#joinDesk();
+    const join = this.#joinDesk(memberIds);
     const https = { material: this.#watch.current, clientCertificates, trust: this.#trust } as const;
     return { https, ...(join === undefined ? {} : { join }) };
   }
@@ -111,14 +111,15 @@ export class NodeTls {
     });
   }
 
-  #joinDesk(): JoinDesk | undefined {
+  #joinDesk(memberIds: ReadonlySet<string>): JoinDesk | undefined {
     const { tls, clusterName, coordinators } = this.#config;
+    const configuredIds = new Set(coordinators.map(({ id }) => id));
     if (tls.caKeyFile === '') return undefined;
     // It is read for each node that joins; one that is missing is found out now.
     readSecret(tls.caKeyFile, 'tls.caKeyFile');
     return new JoinDesk({
       clusterName,
-      coordinatorIds: new Set(coordinators.map(({ id }) => id)),
+      coordinatorIds: () => (memberIds.size > 0 ? memberIds : configuredIds),
       secret: readJoinSecret(readSecret(tls.joinSecretFile, 'tls.joinSecretFile')),
       authorityKey: () => readSecret(tls.caKeyFile, 'tls.caKeyFile'),
       bundle: () => this.#watch.current.authorities,

@@ -14,7 +14,8 @@ import type { TlsLog } from './credential-watch.ts';
 
 export interface JoinDeskOptions {
   clusterName: string;
-  coordinatorIds: ReadonlySet<string>;
+  /** The coordinators of the cluster as they are now. */
+  coordinatorIds: () => ReadonlySet<string>;
   secret: Uint8Array;
   /** PEM, of an authority in the bundle; like the bundle another one after a rotation. */
   authorityKey: () => string;
@@ -103,13 +104,20 @@ export class JoinDesk {
     if (role !== grant.role) throw forbidden(`the token is for the role ${grant.role}, not ${role}`);
     if (grant.name !== undefined && name !== grant.name)
       throw forbidden(`the token lets ${grant.name} join, not ${name}`);
-    this.#checkPlace(identity);
+    // One that is about to be added is no member yet: whoever made the token has named it.
+    if (role !== 'coordinator' || grant.name === undefined) this.#checkPlace(identity);
+    else this.#checkCluster(identity);
   }
 
-  #checkPlace({ clusterName, role, name }: Identity): void {
+  #checkCluster({ clusterName }: Identity): void {
     if (clusterName !== this.#options.clusterName) throw forbidden(`this is the cluster ${this.#options.clusterName}`);
-    const isCoordinatorId = this.#options.coordinatorIds.has(name);
-    if (role === 'coordinator' && !isCoordinatorId) throw forbidden(`${name} is not in the list of coordinators`);
+  }
+
+  #checkPlace(identity: Identity): void {
+    this.#checkCluster(identity);
+    const { role, name } = identity;
+    const isCoordinatorId = this.#options.coordinatorIds().has(name);
+    if (role === 'coordinator' && !isCoordinatorId) throw forbidden(`${name} is no coordinator of this cluster`);
     if (role === 'worker' && isCoordinatorId) throw forbidden(`${name} is the id of a coordinator`);
   }
 

@@ -46,7 +46,7 @@ afterEach(() => {
 function desk(change: Partial<JoinDeskOptions> = {}): JoinDesk {
   return new JoinDesk({
     clusterName: 'prod',
-    coordinatorIds: new Set(['c1', 'c2']),
+    coordinatorIds: () => new Set(['c1', 'c2']),
     secret: readJoinSecret(readFileSync(pki.joinSecretFile, 'utf8')),
     authorityKey: () => readFileSync(pki.caKeyFile, 'utf8'),
     bundle: () => readFileSync(pki.caFile, 'utf8'),
@@ -246,12 +246,29 @@ describe('JoinDesk', () => {
       'a coordinator nobody knows',
       { role: 'coordinator' as const },
       { ...w1, role: 'coordinator' as const, name: 'c9' },
-      'FORBIDDEN c9 is not in the list',
+      'FORBIDDEN c9 is no coordinator of this cluster',
     ],
     ['an admin', {}, { ...w1, role: 'operator' as const }, 'FORBIDDEN the token is for the role worker, not operator'],
     ['an expired token', { expiresMs: 1 }, w1, 'UNAUTHENTICATED the join token expired'],
   ])('refuses %s', async (_, grant, identity, words) => {
     expect(await codeOf(desk(), token(grant), identity)).toContain(words);
+  });
+
+  it('lets coordinators in as the membership is now, and one that is to be added by a token with its name', async () => {
+    const ids = new Set(['c1']);
+    const gate = desk({ coordinatorIds: () => ids });
+    const c2: Identity = { clusterName: 'prod', role: 'coordinator', name: 'c2' };
+    const { request } = await createRequest(c2, [], []);
+    const renewed = (): Promise<object> => gate.renew(c2, request, Date.now());
+    expect(await codeOf(gate, token({ role: 'coordinator' }), c2)).toContain('FORBIDDEN c2 is no coordinator');
+    expect(await codeOf(gate, token({ role: 'coordinator', name: 'c3' }), c2)).toContain('FORBIDDEN');
+    expect(await codeOf(gate, token({ role: 'coordinator', name: 'c2' }), c2)).toBe('admitted');
+    await expect(renewed()).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    ids.add('c2');
+    expect(await codeOf(gate, token({ role: 'coordinator' }), c2)).toBe('admitted');
+    expect(await renewed()).toMatchObject({ identity: c2 });
+    ids.delete('c2');
+    await expect(renewed()).rejects.toMatchObject({ code: 'FORBIDDEN' });
   });
 
   it('takes a token as often as it says', async () => {
