@@ -7,6 +7,7 @@ import { createPrivateKey } from 'node:crypto';
 import { STRANGER, type Actor } from '../../../api/access.ts';
 import { identityUri, type Identity } from '../../../api/identity.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { BucketTable } from '../../../base/token-bucket.ts';
 import { Authority, DAY_MS, readRequest, validFor } from '../../../pki/authority.ts';
 import { certificateHash, readCertificates } from '../../../pki/pem.ts';
 import { verifyJoinToken, type JoinGrant } from '../../../pki/join-token.ts';
@@ -23,6 +24,8 @@ export interface JoinDeskOptions {
   bundle: () => string;
   certificateDays: number;
   log: TlsLog;
+  /** Monotonic. */
+  clockMs?: () => number;
 }
 
 export interface JoinAnswer {
@@ -36,8 +39,17 @@ export interface JoinAnswer {
 /** Tokens whose uses are counted at once; over it the ones that expire first are forgotten. */
 const TOKENS_MAX = 10_000;
 
+/**
+ * What one node may renew at once, and then how often. A certificate lasts for days, each renewal is a row of the audit
+ * log, and a stolen certificate, or a node that can't keep what it gets, must not push the other rows out.
+ */
+export const RENEWALS_BURST = 3;
+export const RENEWAL_INTERVAL_MS = 600_000;
+const RENEWERS_MAX = 10_000;
+
 export class JoinDesk {
   readonly #options: JoinDeskOptions;
+  readonly #renewals = new BucketTable(RENEWERS_MAX);
   readonly #uses = new Map<string, { count: number; expiresMs: number }>();
 
   constructor(options: JoinDeskOptions) {
@@ -68,17 +80,18 @@ export class JoinDesk {
 
   /**
    * `holder` is whom the certificate on the connection speaks for. Throws FORBIDDEN for anybody but a node that still
-   * has its place and asks for itself, and as admit() does.
+   * has its place and asks for itself, RATE_LIMITED for one that asks too often, and as admit() does.
    */
   async renew(holder: Identity, request: string, nowMs: number): Promise<JoinAnswer> {
+    if (holder.role !== 'coordinator' && holder.role !== 'worker')
+      throw forbidden('only nodes renew certificates here');
+    this.#checkPlace(holder);
+    this.#limitRenewals(holder);
     const wanted = await readRequest(request);
     const { identity } = wanted;
     if (identityUri(identity) !== identityUri(holder)) {
       throw forbidden(`the certificate of ${identityUri(holder)} renews no other`);
     }
-    if (holder.role !== 'coordinator' && holder.role !== 'worker')
-      throw forbidden('only nodes renew certificates here');
-    this.#checkPlace(identity);
     const answer = await this.#issue(await this.#authority(), request, wanted, nowMs);
     this.#options.log.info({ role: identity.role, name: identity.name }, 'a node renewed its certificate');
     const { role, name } = holder;
@@ -119,6 +132,15 @@ export class JoinDesk {
     const isCoordinatorId = this.#options.coordinatorIds().has(name);
     if (role === 'coordinator' && !isCoordinatorId) throw forbidden(`${name} is no coordinator of this cluster`);
     if (role === 'worker' && isCoordinatorId) throw forbidden(`${name} is the id of a coordinator`);
+  }
+
+  #limitRenewals(holder: Identity): void {
+    const { clockMs = () => performance.now() } = this.#options;
+    const perSecond = 1_000 / RENEWAL_INTERVAL_MS;
+    const state = this.#renewals.take(identityUri(holder), perSecond, RENEWALS_BURST, clockMs());
+    if (state.allowed) return;
+    const waitS = Math.ceil(state.waitMs / 1_000);
+    throw new DistricError('RATE_LIMITED', `${holder.name} has renewed too often: again in ${waitS} s`);
   }
 
   #count({ nonce, uses, expiresMs }: JoinGrant, nowMs: number): void {

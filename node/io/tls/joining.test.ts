@@ -16,7 +16,7 @@ import { PkiDirectory } from '../../../pki/pki-directory.ts';
 import { readCredentials } from './credential-files.ts';
 import { CertificateRenewal } from './certificate-renewal.ts';
 import { CredentialWatch } from './credential-watch.ts';
-import { JoinDesk, type JoinDeskOptions } from './join-desk.ts';
+import { JoinDesk, RENEWAL_INTERVAL_MS, RENEWALS_BURST, type JoinDeskOptions } from './join-desk.ts';
 import { joinCluster, renewCertificate } from './joining.ts';
 
 const HOUR_MS = 3_600_000;
@@ -205,6 +205,37 @@ describe('a node that has a certificate', () => {
     watch.close();
   });
 
+  it('asks for none that it could not keep', async () => {
+    const watch = await watched();
+    const asked: string[] = [];
+    const addresses = [await serve(desk(), asked)];
+    // A folder can't be made below a file.
+    const caFile = join(files.certificateFile, 'ca.crt');
+    const fixed = { addresses, identity: w1, dnsNames: [], ipAddresses: [], current: watch.current, log };
+    await expect(renewCertificate({ ...fixed, files: { ...files, caFile } })).rejects.toThrow(/could not be kept/);
+    expect(asked).toEqual([]);
+    watch.close();
+  });
+
+  it('waits longer when it could not keep one after all', async () => {
+    const watch = await watched();
+    let nowMs = 0;
+    let tries = 0;
+    const renew = (): Promise<void> => {
+      tries++;
+      return Promise.reject(new Error('EBUSY'));
+    };
+    const one = new CertificateRenewal({ watch, renew, log: told, lookMs: 1e6, clockMs: () => nowMs });
+    await one.look();
+    await one.look();
+    expect(tries).toBe(1);
+    nowMs += RENEWAL_INTERVAL_MS;
+    await one.look();
+    expect(tries).toBe(2);
+    one.close();
+    watch.close();
+  });
+
   it('gets it for itself only, while it has its place in the cluster', async () => {
     const request = async (identity: Identity): Promise<string> => (await createRequest(identity, [], [])).request;
     const gate = desk();
@@ -222,6 +253,23 @@ describe('a node that has a certificate', () => {
 });
 
 describe('JoinDesk', () => {
+  it('renews a few times at once, then seldom, whatever others do', async () => {
+    let nowMs = 0;
+    const gate = desk({ clockMs: () => nowMs });
+    const renew = async (identity: Identity): Promise<string> => {
+      const { request } = await createRequest(identity, [], []);
+      return gate.renew(identity, request, Date.now()).then(
+        () => 'renewed',
+        (error: unknown) => (error as DistricError).code,
+      );
+    };
+    for (let i = 0; i < RENEWALS_BURST; i++) expect(await renew(w1)).toBe('renewed');
+    expect(await renew(w1)).toBe('RATE_LIMITED');
+    expect(await renew({ ...w1, name: 'w2' })).toBe('renewed');
+    nowMs += RENEWAL_INTERVAL_MS;
+    expect([await renew(w1), await renew(w1)]).toEqual(['renewed', 'RATE_LIMITED']);
+  });
+
   async function codeOf(gate: JoinDesk, given: string, identity: Identity = w1): Promise<string> {
     const { request } = await createRequest(identity, [], []);
     try {

@@ -5,7 +5,7 @@
  * 2. It connects anew, and the other end must show a coordinator's certificate of that authority.
  * 3. Only then does it tell its token. Its key never leaves it.
  */
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { dirname } from 'node:path';
 import type { checkServerIdentity } from 'node:tls';
@@ -63,10 +63,12 @@ export interface RenewOptions extends Omit<JoinOptions, 'token' | 'address'> {
 
 /**
  * Another certificate for the key that there is, got by the certificate that there is. One file says which counts, so
- * a crash between two writes leaves nothing that does not fit. Throws DistricError.
+ * a crash between two writes leaves nothing that does not fit. Throws DistricError, and the system's error when what was
+ * got can't be kept.
  */
 export async function renewCertificate(options: RenewOptions): Promise<void> {
   const { addresses, current, identity, dnsNames, ipAddresses, files, log } = options;
+  for (const file of [files.caFile, files.certificateFile]) checkWritable(file);
   const { request } = await createRequest(identity, dnsNames, ipAddresses, current.key);
   const trust: Trust = {
     ca: current.authorities,
@@ -158,9 +160,23 @@ function detailOf(problem: object | undefined): string | undefined {
 
 /** Whole or not at all, and for this user alone. */
 function keep(file: string, text: string): void {
+  renameSync(writeDraft(file, text), file);
+}
+
+/** Before anybody signs what could not be kept. */
+function checkWritable(file: string): void {
+  try {
+    rmSync(writeDraft(file, ''));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DistricError('INVALID_DOCUMENT', `no certificate asked for, it could not be kept: ${reason}`);
+  }
+}
+
+function writeDraft(file: string, text: string): string {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const draft = `${file}.${String(process.pid)}.tmp`;
   writeFileSync(draft, text, { mode: 0o600, flush: true });
   chmodSync(draft, 0o600);
-  renameSync(draft, file);
+  return draft;
 }
