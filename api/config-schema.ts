@@ -186,10 +186,11 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
     bootstrap: Type.Object(
       {
         minVoters: count(
-          1,
+          0,
           7,
-          1,
-          'Voters of a new cluster that must be in before it takes messages; until then they get 503 BOOTSTRAPPING.',
+          0,
+          'Voters of a new cluster that must be in before it takes messages; until then they get 503 BOOTSTRAPPING. ' +
+            '0: all of `coordinators`. With fewer, a disk that is lost before all have been in can pass for a whole one.',
         ),
       },
       strict,

@@ -18,6 +18,7 @@ const ACTIONS = {
   replace: 'member.replace',
   renew: 'member.renew',
 } as const;
+const ORDER_FIELDS: ReadonlySet<string> = new Set(['kind', 'id', 'ids', 'out', 'in', 'address', 'httpAddress']);
 type Ordered = Extract<MembershipChange, { kind: keyof typeof ACTIONS }>;
 
 export class Administration {
@@ -78,6 +79,14 @@ function orderedChange(text: string): Ordered {
   }
   const kind = typeof change === 'object' && change !== null && 'kind' in change ? change.kind : undefined;
   if (typeof kind !== 'string' || !Object.hasOwn(ACTIONS, kind)) throw fault;
+  // Each field of an order is an id or an address, but for the lists of ids.
+  const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
+  for (const [name, value] of Object.entries(change as object)) {
+    const fits = name === 'ids' ? Array.isArray(value) && value.every(isText) : isText(value);
+    if (!fits || !ORDER_FIELDS.has(name)) throw fault;
+  }
+  const ids: readonly unknown[] = idsOf(change as Ordered);
+  if (!Array.isArray(ids) || ids.length === 0 || !ids.every(isText)) throw fault;
   return change as Ordered;
 }
 

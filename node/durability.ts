@@ -9,6 +9,8 @@ import type { Writes } from './core/state/store.ts';
 /** The state is committed to its store when this much is pending or this much time has passed. */
 const STATE_COMMIT_BYTES = 8 * 1024 * 1024;
 export const STATE_COMMIT_MS = 250;
+/** What is applied while a commit is under way, and goes with the next one. */
+const STATE_PENDING_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface LogKept {
   /** The log's prefix is looked at for cutting when it is this long. */
@@ -45,7 +47,10 @@ export class Durability {
   mayApply(): boolean {
     const { raft, state } = this.#parts;
     if (raft.installing || raft.commitIndex === state.appliedIndex) return false;
-    return state.pendingBytes < STATE_COMMIT_BYTES || !this.#appliedUnflushed();
+    if (state.pendingBytes < STATE_COMMIT_BYTES) return true;
+    // Meanwhile the next commit fills up, as far as memory is meant to hold it.
+    if (state.committing) return state.pendingBytes < STATE_PENDING_BYTES_MAX;
+    return !this.#appliedUnflushed();
   }
 
   commit(nowMs: number): void {
@@ -96,8 +101,8 @@ export class Durability {
     }
     // To half of what it may be, as if all entries were of one size; if they are not, it is cut again.
     const count = log.lastIndex - log.firstIndex + 1;
-    const kept = Math.min(entriesKept, Math.floor((count * bytesMax) / (2 * logBytes())));
-    const upTo = this.#durableIndex - kept;
+    const kept = Math.floor((count * bytesMax) / (2 * logBytes()));
+    const upTo = Math.min(this.#durableIndex, Math.max(safeCutIndex - entriesKept, log.lastIndex - kept));
     if (upTo > log.firstIndex) raft.cut(upTo);
   }
 }

@@ -18,6 +18,8 @@ export type RetentionLimits = Readonly<Record<SweptTable, Kept>>;
 
 /** How often a table is looked at. */
 const LOOK_MS = 10_000;
+/** Rows that are old and must stay would be walked over and over. */
+const REST_MS_MAX = 600_000;
 /** At least so long between two entries: sweeping a large table must not hold up messages. */
 const GAP_MS = 10;
 /** Never goes, however many there are: it is still in memory, and its sender may not have the answer yet. */
@@ -29,14 +31,20 @@ interface Walk {
   /** Where to go on; undefined: not being walked. */
   from: string | undefined;
   lookDueMs: number;
+  /** Rows deleted since it began. */
+  deleted: number;
+  /** Until it is looked again: longer after each walk that found nothing to delete. */
+  restMs: number;
 }
+
+const AT_REST: Walk = { from: undefined, lookDueMs: 0, deleted: 0, restMs: LOOK_MS };
 
 export class Sweeper {
   readonly #limits: RetentionLimits;
   readonly #propose: (sweep: Infer<typeof Sweep>, applied: () => void) => void;
   readonly #walks: Record<SweptTable, Walk> = {
-    messages: { from: undefined, lookDueMs: 0 },
-    instances: { from: undefined, lookDueMs: 0 },
+    messages: { ...AT_REST },
+    instances: { ...AT_REST },
   };
   #isUnderWay = false;
   #nextMs = 0;
@@ -49,7 +57,7 @@ export class Sweeper {
   /** A new term: what was under way may never be applied. */
   beginTerm(): void {
     this.#isUnderWay = false;
-    for (const table of TABLES) this.#walks[table] = { from: undefined, lookDueMs: 0 };
+    for (const table of TABLES) this.#walks[table] = { ...AT_REST };
   }
 
   /** Once a turn, while leading. `timeMs` is cluster time. */
@@ -61,7 +69,7 @@ export class Sweeper {
       const youngest = Math.max(0, timeMs - YOUNG_MS);
       const before = Math.min(youngest, Math.max(0, timeMs - ageMs));
       if (walk.from === undefined && monotonicMs >= walk.lookDueMs) {
-        walk.lookDueMs = monotonicMs + LOOK_MS;
+        walk.lookDueMs = monotonicMs + walk.restMs;
         if (retention.isDue(table, before, keep)) walk.from = '';
       }
       if (walk.from === undefined) continue;
@@ -72,8 +80,16 @@ export class Sweeper {
     }
   }
 
-  onSwept({ table, next }: Extract<StateEvent, { kind: 'swept' }>): void {
-    const walk = TABLES.find((one) => one === table);
-    if (walk !== undefined) this.#walks[walk].from = next;
+  onSwept({ table, next, deleted }: Extract<StateEvent, { kind: 'swept' }>): void {
+    const name = TABLES.find((one) => one === table);
+    if (name === undefined) return;
+    const walk = this.#walks[name];
+    walk.from = next;
+    walk.deleted += deleted;
+    if (next !== undefined) return;
+    const restMs = walk.deleted > 0 ? LOOK_MS : Math.min(2 * walk.restMs, REST_MS_MAX);
+    walk.lookDueMs += restMs - walk.restMs;
+    walk.restMs = restMs;
+    walk.deleted = 0;
   }
 }

@@ -283,7 +283,7 @@ export const MUTANTS: readonly Mutant[] = [
     'obeys-a-leader-of-the-past',
     'preVote',
     ELECTION,
-    "if (term !== this.#replica.term || role === 'leader' || !mayCampaign) return;",
+    "if (from !== leaderId || term !== this.#replica.term || role === 'leader' || !mayCampaign) return;",
     "if (term > this.#replica.term || role === 'leader' || !mayCampaign) return;",
   ),
   mutant(

@@ -60,8 +60,7 @@ export class Retention {
   #hasOlder(table: SweptTable, before: number): boolean {
     const rows =
       table === 'messages' ? this.#messages.idsFrom('', idBound(before)) : this.#instances.idsFrom('', idBound(before));
-    for (const _ of rows) return true;
-    return false;
+    return firstOf(rows) !== undefined;
   }
 
   #sweepMessages(from: string, { before, youngest, keep, timeMs }: Cut): Swept {
@@ -90,12 +89,15 @@ export class Retention {
 
   #sweepInstances(from: string, cut: Cut): Swept {
     let deleted = 0;
-    let group = '';
-    for (const id of this.#instances.idsFrom(from, idBound(cut.youngest))) {
-      const messageId = id.slice(0, id.lastIndexOf('-'));
-      if (messageId === group) continue;
+    // What was made since `before` has not ended before it, and only goes if there are too many.
+    const end = idBound(this.#instances.count > cut.keep ? cut.youngest : cut.before);
+    for (let start: string | undefined = from; ;) {
+      const id: string | undefined = firstOf(this.#instances.idsFrom(start, end));
+      if (id === undefined) return { deleted, next: undefined };
       if (this.#rowsLeft <= 0 || this.#keysLeft <= 0) return { deleted, next: id };
-      group = messageId;
+      const messageId = id.slice(0, id.lastIndexOf('-'));
+      // Behind the last instance of this message, however many it has.
+      start = `${messageId}-~`;
       const members = this.#endedTogether(messageId, cut);
       for (let ordinal = members; ordinal > 0; ordinal--) {
         // A large group goes on with the next entry.
@@ -104,7 +106,6 @@ export class Retention {
         deleted++;
       }
     }
-    return { deleted, next: undefined };
   }
 
   /** How many instances the message has, if all of them may go; else 0. */
@@ -122,6 +123,11 @@ export class Retention {
     const message = this.#messages.get(messageId);
     return message !== undefined && this.#messages.isKeyLive(message, timeMs) ? 0 : count;
   }
+}
+
+function firstOf(ids: Iterable<string>): string | undefined {
+  for (const id of ids) return id;
+  return undefined;
 }
 
 interface Cut {
