@@ -48,6 +48,15 @@ export function readCredentials(files: TlsFiles, identity: Identity): Credential
   const certificate = read(files.certificateFile, 'certificate');
   const key = read(files.keyFile, 'key');
   const authorities = read(files.caFile, 'authorities');
+  return checkCredentials({ certificate, key, authorities }, files, identity);
+}
+
+/** As readCredentials() does, of what is in no file yet; `files` are what faults are told of. */
+export function checkCredentials(
+  { certificate, key, authorities }: Pick<Credentials, 'certificate' | 'key' | 'authorities'>,
+  files: TlsFiles,
+  identity: Identity,
+): Credentials {
   const chain = readCertificates(certificate, files.certificateFile);
   const trusted = readCertificates(authorities, files.caFile);
   const [leaf] = chain;

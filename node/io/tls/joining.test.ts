@@ -56,6 +56,12 @@ function desk(change: Partial<JoinDeskOptions> = {}): JoinDesk {
   });
 }
 
+/** As it is now. */
+function fixedText(file: string): () => string {
+  const text = readFileSync(file, 'utf8');
+  return () => text;
+}
+
 function token(grant: Partial<Parameters<PkiDirectory['joinToken']>[0]> = {}): string {
   return pki.joinToken({ role: 'worker', expiresMs: Date.now() + HOUR_MS, uses: 10, ...grant });
 }
@@ -202,6 +208,60 @@ describe('a node that has a certificate', () => {
     expect(watch.current).toBe(before);
     expect(lines).toEqual(Array(2).fill('certificate not renewed: trying again'));
     one.close();
+    watch.close();
+  });
+
+  it('keeps its authorities, which may be ahead of those of the coordinator that renews', async () => {
+    const watch = await watched();
+    const before = desk({ bundle: fixedText(pki.caFile), authorityKey: fixedText(pki.caKeyFile) });
+    await pki.rotate('trust', validFor(DAY_MS, Date.now()), validFor(DAY_MS, Date.now()));
+    copyFileSync(pki.caFile, files.caFile);
+    watch.look();
+    const { trusted, leaf } = watch.current;
+    expect(trusted).toHaveLength(2);
+    const one = renewal(watch, [await serve(before)]);
+    await one.look();
+    expect(watch.current.leaf.serialNumber).not.toBe(leaf.serialNumber);
+    expect(readFileSync(files.caFile, 'utf8')).toBe(readFileSync(pki.caFile, 'utf8'));
+    one.close();
+    watch.close();
+  });
+
+  it('adds the authority of its next certificate to its own', async () => {
+    const watch = await watched();
+    const [before] = watch.current.trusted;
+    const address = await serve(desk());
+    await pki.rotate('trust', validFor(DAY_MS, Date.now()), validFor(DAY_MS, Date.now()));
+    await pki.rotate('switch', validFor(DAY_MS, Date.now()), validFor(DAY_MS, Date.now()));
+    const one = renewal(watch, [address]);
+    await one.look();
+    expect(watch.current.trusted.map(certificateHash).sort()).toEqual(
+      [before, pki.signing]
+        .flatMap((authority) => (authority === undefined ? [] : [certificateHash(authority)]))
+        .sort(),
+    );
+    one.close();
+    watch.close();
+  });
+
+  it('keeps nothing of an answer that does not fit, and asks the next', async () => {
+    const watch = await watched();
+    const before = [files.caFile, files.certificateFile].map((file) => readFileSync(file, 'utf8'));
+    const wrong = desk();
+    // It signs for whom it likes.
+    wrong.renew = async (holder, _request, nowMs) => {
+      const other = await createRequest(holder, [], []);
+      return desk().renew(holder, other.request, nowMs);
+    };
+    const one = renewal(watch, [await serve(wrong)]);
+    await one.look();
+    expect([files.caFile, files.certificateFile].map((file) => readFileSync(file, 'utf8'))).toEqual(before);
+    expect(lines).toHaveLength(1);
+    one.close();
+    const two = renewal(watch, [await serve(wrong), await serve(desk())]);
+    await two.look();
+    expect(readFileSync(files.certificateFile, 'utf8')).not.toBe(before[1]);
+    two.close();
     watch.close();
   });
 

@@ -5,7 +5,8 @@
  * 2. It connects anew, and the other end must show a coordinator's certificate of that authority.
  * 3. Only then does it tell its token. Its key never leaves it.
  */
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import type { X509Certificate } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { dirname } from 'node:path';
 import type { checkServerIdentity } from 'node:tls';
@@ -16,7 +17,8 @@ import { parseAddress } from '../../../base/address.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { createRequest } from '../../../pki/authority.ts';
 import { authorityHashOf } from '../../../pki/join-token.ts';
-import type { Credentials } from './credential-files.ts';
+import { certificateHash, isIssuedBy, pemOf, readCertificates } from '../../../pki/pem.ts';
+import { checkCredentials, type Credentials } from './credential-files.ts';
 import type { TlsLog } from './credential-watch.ts';
 import { pinnedAuthority, type JoinAnswer } from './join-desk.ts';
 
@@ -48,6 +50,7 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     ca: authority,
     checkServerIdentity: (_host, certificate) => coordinatorFault(certificate, identity.clusterName),
   });
+  checkCredentials({ ...textsOf(answer), key }, files, identity);
   keep(files.keyFile, key);
   keep(files.caFile, answer.authorities);
   // Last: without a certificate the node asks again at its next start.
@@ -80,8 +83,7 @@ export async function renewCertificate(options: RenewOptions): Promise<void> {
   for (const address of addresses) {
     try {
       const answer = await ask<JoinAnswer>(address, 'POST', '/api/v1/join', JSON.stringify({ request }), trust);
-      keep(files.caFile, answer.authorities);
-      keep(files.certificateFile, answer.certificate);
+      keepRenewed(textsOf(answer), options);
       log.info({ address, certificateFile: files.certificateFile }, 'this node has renewed its certificate');
       return;
     } catch (error) {
@@ -90,6 +92,34 @@ export async function renewCertificate(options: RenewOptions): Promise<void> {
     }
   }
   throw failure;
+}
+
+/**
+ * The bundle of this node may be ahead of the coordinator's, in the middle of a rotation: it is left alone, or added to
+ * when the certificate is of an authority that it lacks. Throws INVALID_DOCUMENT for what does not fit, keeping nothing.
+ */
+function keepRenewed({ certificate, authorities }: AnswerTexts, { current, files, identity }: RenewOptions): void {
+  const own = readFileSync(files.caFile, 'utf8');
+  const [leaf] = readCertificates(certificate, 'the answer');
+  const trusted = readCertificates(own, files.caFile);
+  const isVouchedFor = leaf !== undefined && trusted.some((authority) => isIssuedBy(leaf, authority));
+  const bundle = isVouchedFor ? own : unionOf(trusted, readCertificates(authorities, 'the answer'));
+  checkCredentials({ certificate, key: current.key, authorities: bundle }, files, identity);
+  if (!isVouchedFor) keep(files.caFile, bundle);
+  keep(files.certificateFile, certificate);
+}
+
+function unionOf(...bundles: X509Certificate[][]): string {
+  const byHash = new Map(bundles.flat().map((authority) => [certificateHash(authority), authority]));
+  return pemOf([...byHash.values()]);
+}
+
+type AnswerTexts = Pick<JoinAnswer, 'certificate' | 'authorities'>;
+
+/** Whoever answered may be of another version. */
+function textsOf({ certificate, authorities }: Partial<Record<keyof AnswerTexts, unknown>>): AnswerTexts {
+  if (typeof certificate === 'string' && typeof authorities === 'string') return { certificate, authorities };
+  throw new DistricError('INVALID_DOCUMENT', 'the answer has no certificate and authorities');
 }
 
 /** The host name counts for nothing: a coordinator of the cluster is one wherever it is reached. */
