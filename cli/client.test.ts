@@ -52,6 +52,14 @@ describe('RestClient', () => {
     await expect(failed).rejects.toMatchObject({ exitCode: EXIT.UNAVAILABLE, code: 'NO_LEADER' });
   });
 
+  it('does not call the outcome unknown of a request that is never sent', async () => {
+    await new RestClient(['http://127.0.0.1:9', peer.url]).request(message);
+    expect(peer.messages).toHaveLength(1);
+    const failed = new RestClient(['http://127.0.0.1:9']).request(message);
+    await expect(failed).rejects.toMatchObject({ exitCode: EXIT.UNAVAILABLE });
+    await expect(failed).rejects.toThrow(/bad port/u);
+  });
+
   it('never sends a message without a key a second time after a cut connection', async () => {
     peer.disturbances.push('cut');
     const failed = new RestClient([peer.url, other.url]).request(message);

@@ -48,7 +48,7 @@ const TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 100;
 const BACKOFF_MS_MAX = 1_000;
 
-/** Codes after which not a byte of the request can have been handled. */
+/** Reasons after which not a byte of the request can have been handled. */
 const NEVER_SENT = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -56,6 +56,8 @@ const NEVER_SENT = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
+  // What fetch says of ports that it never connects to.
+  'bad port',
 ]);
 
 type Attempt =

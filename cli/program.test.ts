@@ -67,7 +67,8 @@ describe('distric', () => {
 
   it('ends with the usage code for a wrong command line', async () => {
     const wrong = [[], ['nonsense'], ['rules'], ['send'], ['apply'], ['status', '-o', 'xml'], ['status', '--server', 'ftp:/x y'],
-      ['up', '--coordinators', '2'], ['instances', 'list', '--limit', '0']]; // prettier-ignore
+      ['up', '--coordinators', '2'], ['instances', 'list', '--limit', '0'],
+      ['members', 'add', 'c2', '--address', 'nonsense'], ['members', 'replace', 'c2', '--http-address', 'c2:0']]; // prettier-ignore
     for (const argv of wrong) {
       const { exitCode, err } = await distric(argv);
       expect({ argv, exitCode }).toEqual({ argv, exitCode: EXIT.USAGE });

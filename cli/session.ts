@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import { isLoopback } from '../base/address.ts';
+import { isLoopback, parseAddress } from '../base/address.ts';
+import { DistricError } from '../base/errors.ts';
 import type { ClientOptions } from '../client/client.ts';
 import { checkedKey, localAdminKey, readKeyFile } from './admin-key.ts';
 import { RestClient } from './client.ts';
@@ -66,6 +67,17 @@ export function numberIn(min: number, max: number, integer = false): (value: str
     if (value.trim() !== '' && number >= min && number <= max && (!integer || Number.isInteger(number))) return number;
     throw new InvalidArgumentError(`It must be ${integer ? 'an integer' : 'a number'} from ${min} to ${max}.`);
   };
+}
+
+/** An option's value as `host:port`. */
+export function addressIn(value: string): string {
+  try {
+    parseAddress(value);
+    return value;
+  } catch (error) {
+    if (error instanceof DistricError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
 }
 
 /** What one invocation of a command works with. */

@@ -5,7 +5,7 @@ import type { RestClient } from '../client.ts';
 import { CliError, EXIT } from '../exit-code.ts';
 import { formatTable } from '../output.ts';
 import type { OpenSession, Session } from '../session.ts';
-import { numberIn } from '../session.ts';
+import { addressIn, numberIn } from '../session.ts';
 
 const WAIT_POLL_MS = 300;
 const WAIT_S = 600;
@@ -63,8 +63,8 @@ export function addMembers(parent: Command, open: OpenSession): void {
     });
   withWait(members.command('add <id>'))
     .description('let a coordinator in that waits to join: as a learner, which gets the log and has no say')
-    .requiredOption('--address <host:port>', 'where its binary protocol is reached')
-    .option('--http-address <host:port>', 'where its REST interface is reached')
+    .requiredOption('--address <host:port>', 'where its binary protocol is reached', addressIn)
+    .option('--http-address <host:port>', 'where its REST interface is reached', addressIn)
     .addHelpText('after', ADD_HELP)
     .action(async (id: string, options: AddOptions, command: Command) => {
       await add(open(command), id, options);
@@ -88,8 +88,8 @@ export function addMembers(parent: Command, open: OpenSession): void {
   withWait(members.command('replace <id>'))
     .description('put another disk, or another coordinator, in the place of a member')
     .option('--with <id>', 'the learner that takes its place')
-    .option('--address <host:port>', 'where the new one is reached, if elsewhere')
-    .option('--http-address <host:port>', 'where its REST interface is reached, if elsewhere')
+    .option('--address <host:port>', 'where the new one is reached, if elsewhere', addressIn)
+    .option('--http-address <host:port>', 'where its REST interface is reached, if elsewhere', addressIn)
     .addHelpText('after', REPLACE_HELP)
     .action(async (id: string, options: ReplaceOptions, command: Command) => {
       await replace(open(command), id, options);
