@@ -8,11 +8,11 @@ import { readReplica } from './replica.ts';
 import { TestCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
-/** Below the shortest election time-out of the default profile. */
-const SILENCE_MS_MAX = 1_000;
+/** Far beyond what is measured (some 100 ms): a busy machine must not fail it. That nobody waited is seen in the logs. */
+const SILENCE_MS_MAX = 5_000;
 const WATCHED_MS = 2_500;
 const ROUNDS = 3;
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 180_000;
 
 let cluster: TestCluster;
 let client: LoadClient;
@@ -35,6 +35,11 @@ afterAll(async () => {
   await cluster.end();
 }, 60_000);
 
+/** Only a leader that still lives hears that it is one no longer: nobody waited for it to fall silent. */
+async function handedOn(id: string): Promise<number> {
+  return (await cluster.logged(id, '"msg":"leadership lost"')).length;
+}
+
 /** The longest time after `momentMs` without an acknowledgement. */
 function silenceMs(momentMs: number, endMs: number): number {
   const times = client.acknowledgements.map(({ answeredMs }) => answeredMs).filter((time) => time >= momentMs);
@@ -48,18 +53,24 @@ describe('SIGTERM of the leader', () => {
     async () => {
       const silences: number[] = [];
       for (let round = 0; round < ROUNDS; round++) {
-        await until('messages are acknowledged', 15_000, () => {
+        await until('messages are acknowledged', 30_000, () => {
           const moment = performance.now() - 100;
           return Promise.resolve(client.acknowledgements.some(({ answeredMs }) => answeredMs > moment) || undefined);
         });
-        const leader = await until('a leader', 15_000, () => cluster.processes.leader());
+        const leader = await until('a leader', 30_000, () => cluster.processes.leader());
+        const handedOnBefore = await handedOn(leader);
         const momentMs = performance.now();
         expect(await cluster.processes.kill(leader, 'SIGTERM')).toBe(true);
         await delay(WATCHED_MS);
         silences.push(Math.round(silenceMs(momentMs, performance.now())));
-        expect(await until('another leader', 5_000, () => cluster.processes.leader())).not.toBe(leader);
+        await until('another leader', 30_000, async () => {
+          const now = await cluster.processes.leader();
+          return now !== undefined && now !== leader ? now : undefined;
+        });
+        await until('it has stopped', 60_000, () => Promise.resolve(!cluster.processes.isRunning(leader) || undefined));
+        expect(await handedOn(leader)).toBeGreaterThan(handedOnBefore);
         await cluster.processes.restart(leader);
-        await until('it has caught up', 15_000, async () => {
+        await until('it has caught up', 60_000, async () => {
           const all = await Promise.all(cluster.coordinators.map((id) => cluster.status(id)));
           const indexes = all.map(({ applied_index: index }) => index);
           return Math.max(...indexes) - Math.min(...indexes) < 100 ? true : undefined;

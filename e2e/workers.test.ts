@@ -8,10 +8,10 @@ import { call, get, put } from './rest-call.ts';
 import { TestCluster } from './test-cluster.ts';
 import { until } from './until.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 /** Far beyond every wait of these tests: nothing here may be explained by a task's time-out. */
 const TASK_TIMEOUT = '10m';
-const REDISPATCH_MS_MAX = 5_000;
+const REDISPATCH_MS_MAX = 20_000;
 const WORKERS = ['worker-1', 'worker-2'];
 
 let cluster: TestCluster;
@@ -46,7 +46,7 @@ beforeEach(async () => {
   for (const id of WORKERS) if (!cluster.processes.isRunning(id)) await cluster.processes.restart(id);
   await until(
     'both workers are registered',
-    15_000,
+    30_000,
     async () => (await workersAlive()).length === WORKERS.length || undefined,
   );
 }, 60_000);
@@ -68,7 +68,7 @@ async function instance(id: string): Promise<InstanceResource> {
 }
 
 async function running(id: string): Promise<TaskResource> {
-  return until(`${id} runs`, 10_000, async () => {
+  return until(`${id} runs`, 30_000, async () => {
     const task = (await instance(id)).tasks[0];
     return task?.status === 'RUNNING' ? task : undefined;
   });
@@ -111,7 +111,7 @@ describe('a worker killed -9 in the middle of a task', () => {
       const killedMs = performance.now();
       await cluster.processes.kill(victim);
 
-      const after = await until('the task runs elsewhere', 15_000, async () => {
+      const after = await until('the task runs elsewhere', 30_000, async () => {
         const task = (await instance(id)).tasks[0];
         return task?.status === 'RUNNING' && task.worker !== victim ? task : undefined;
       });
@@ -123,7 +123,7 @@ describe('a worker killed -9 in the middle of a task', () => {
       const { status, tasks } = await ended(id);
       expect(status).toBe('COMPLETED');
       expect(tasks).toMatchObject([{ token: after.token, worker: after.worker, output: { waited_ms: 3_000 } }]);
-      await until('the plugin processes of the dead worker end', 5_000, () =>
+      await until('the plugin processes of the dead worker end', 30_000, () =>
         Promise.resolve(children.every((pid) => parentOf(pid) === undefined) || undefined),
       );
     },
@@ -135,19 +135,19 @@ describe('SIGTERM to a worker', () => {
   it(
     'lets its tasks finish, gives it no new ones, and takes it off the list: none is lost or run twice',
     async () => {
-      const ids = await Promise.all(Array.from({ length: 8 }, () => start(1_500)));
+      const ids = await Promise.all(Array.from({ length: 8 }, () => start(3_000)));
       const tasks = await Promise.all(ids.map(running));
       expect(new Set(tasks.map(({ worker }) => worker))).toEqual(new Set(WORKERS));
 
       const signalledAt = Date.now();
       await cluster.processes.kill('worker-1', 'SIGTERM');
-      await until('worker-1 drains', 5_000, async () => {
+      await until('worker-1 drains', 30_000, async () => {
         const { workers } = await cluster.status('coordinator-1');
         return workers.some((worker) => worker.id === 'worker-1' && worker.status === 'draining') || undefined;
       });
       const late = await start(1_500);
 
-      await until('worker-1 has left', 10_000, async () => {
+      await until('worker-1 has left', 30_000, async () => {
         const { workers } = await cluster.status('coordinator-1');
         return workers.every((worker) => worker.id !== 'worker-1') || undefined;
       });
@@ -161,7 +161,7 @@ describe('SIGTERM to a worker', () => {
         status: 'COMPLETED',
         tasks: [{ worker: 'worker-2', redispatches: 0 }],
       });
-      await until('the process ends', 5_000, () =>
+      await until('the process ends', 30_000, () =>
         Promise.resolve(!cluster.processes.isRunning('worker-1') || undefined),
       );
       expect(await cluster.logged('worker-1', '"msg":"stopped"')).toHaveLength(1);
@@ -192,13 +192,13 @@ describe('a worker frozen (SIGSTOP) until it was given up', () => {
       expect(done.tasks[0]!.worker).not.toBe(frozen);
       expect(done.tasks[0]!.token).toBeGreaterThan(before.token!);
 
-      await until('the late result is judged', 15_000, async () => (await staleResults()) > staleBefore || undefined);
-      await until('the worker hears of it', 5_000, async () => {
+      await until('the late result is judged', 30_000, async () => (await staleResults()) > staleBefore || undefined);
+      await until('the worker hears of it', 30_000, async () => {
         const lines = await cluster.logged(frozen, 'STALE_ATTEMPT');
         return lines.some(({ instanceId }) => instanceId === id) || undefined;
       });
       expect(await instance(id)).toEqual(done);
-      await until('it is registered again', 10_000, async () => (await workersAlive()).includes(frozen) || undefined);
+      await until('it is registered again', 30_000, async () => (await workersAlive()).includes(frozen) || undefined);
     },
     TIMEOUT_MS,
   );
