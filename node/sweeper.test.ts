@@ -3,6 +3,14 @@ import { nodeHost } from './io/host.ts';
 import { type RetentionLimits, YOUNG_MS } from './sweeper.ts';
 import { TestCluster } from './test-cluster.ts';
 
+const RULE = {
+  id: 'r',
+  version: 1,
+  priority: 1,
+  enabled: true,
+  conditions: { field: 'n', op: 'greater_or_equal', value: 0 },
+  actions: [{ workflow: 'w' }],
+};
 const ALL = { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER };
 
 function clusterThatKeeps(retention: RetentionLimits): TestCluster {
@@ -61,5 +69,21 @@ describe('retention', () => {
     const { lastIndex } = group.at(second).core.raft.log;
     group.run(30_000);
     expect(group.at(second).core.raft.log.lastIndex).toBe(lastIndex);
+  });
+
+  it('looks seldom at what is old and has to stay', () => {
+    const group = clusterThatKeeps({ messages: { ageMs: 1_000, count: Number.MAX_SAFE_INTEGER }, instances: ALL });
+    const workflow = { id: 'w', version: 1, tasks: [{ id: 't', type: 'nobody-has-it' }] };
+    group.change({ kind: 'putWorkflow', workflow, mode: 'upsert' });
+    group.change({ kind: 'putRule', rule: RULE, mode: 'upsert' });
+    group.run(1_000);
+    send(group, 5);
+    group.run(1_000_000);
+    expect(kept(group)).toEqual([5, 5, 5]);
+    const { core } = group.at(group.leader());
+    const { lastIndex } = core.raft.log;
+    // Every 10 s it would be 100 walks.
+    group.run(1_000_000);
+    expect(core.raft.log.lastIndex - lastIndex).toBeLessThan(10);
   });
 });
