@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { DistricError } from '../../../base/errors.ts';
 import { ApiServer } from './api-server.ts';
 import type { Backup, BackupGate } from './backup.ts';
+import type { ApiTimeouts } from './limits.ts';
 import { RecordingGateway } from './recording-gateway.ts';
 import { openAccess } from './test-access.ts';
 
@@ -10,11 +11,14 @@ afterEach(async () => {
   await server?.close();
 });
 
-async function start(backup?: BackupGate): Promise<{ url: string; gateway: RecordingGateway }> {
+async function start(
+  backup?: BackupGate,
+  timeouts: Partial<ApiTimeouts> = {},
+): Promise<{ url: string; gateway: RecordingGateway }> {
   const gateway = new RecordingGateway();
   const log = { error: () => undefined };
   const given = backup === undefined ? {} : { backup };
-  server = new ApiServer({ gateway, access: openAccess(), host: '127.0.0.1', port: 0, log, ...given });
+  server = new ApiServer({ gateway, access: openAccess(), host: '127.0.0.1', port: 0, log, timeouts, ...given });
   const { port } = await server.listen();
   return { url: `http://127.0.0.1:${String(port)}/api/v1/cluster/backup`, gateway };
 }
@@ -92,6 +96,26 @@ describe('GET /cluster/backup', () => {
     const { url } = await start(new TestGate(failing()));
     const response = await fetch(url);
     await expect(response.text()).rejects.toThrow();
+  });
+
+  it('cuts off a receiver that takes too little, though it is never silent for long', async () => {
+    async function* dripping(): AsyncGenerator<Uint8Array> {
+      for (;;) yield await new Promise<Buffer>((resolve) => setTimeout(resolve, 5, Buffer.alloc(1)));
+    }
+    const gate = new TestGate(dripping());
+    const { url } = await start(gate, { backupPaceMs: 100 });
+    await expect((await fetch(url)).text()).rejects.toThrow();
+    await gate.dropped.promise;
+  });
+
+  it('is cut short when the server closes', async () => {
+    const gate = new TestGate(endless());
+    const { url } = await start(gate, { drainMs: 2_147_483_647 });
+    const response = await fetch(url);
+    const cut = expect(response.text()).rejects.toThrow();
+    await server?.close();
+    await cut;
+    await gate.dropped.promise;
   });
 
   it('has no headers without the copy, takes no parameters, and is not there without a gate', async () => {

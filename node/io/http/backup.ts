@@ -1,4 +1,5 @@
 /** `/cluster/backup`: the whole state as of one commit, as a stream (node/data/backup-format.ts). */
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../../api/access.ts';
@@ -22,12 +23,15 @@ export interface Backup {
   drop: () => void;
 }
 
-/** A receiver that takes nothing for so long has gone, or might as well have: the copy of the state takes up room. */
-const STALL_MS = 60_000;
-
 export function registerBackup(app: FastifyInstance, context: ApiContext, gate: BackupGate | undefined): void {
   /** Each copies the whole state. */
   let underWay = false;
+  let response: ServerResponse | undefined;
+  // Whoever wants it whole asks another coordinator: it may last for hours, and this one is to stop.
+  app.addHook('preClose', (done) => {
+    response?.destroy();
+    done();
+  });
   // Asking for its headers alone would copy the state, too.
   app.get(`${API_BASE}/cluster/backup`, { exposeHeadRoute: false }, async (request, reply) => {
     queryOf(request, []);
@@ -45,9 +49,11 @@ export function registerBackup(app: FastifyInstance, context: ApiContext, gate: 
       const body = Readable.from(stream, { objectMode: false });
       body.once('close', () => {
         underWay = false;
+        response = undefined;
         drop();
       });
-      reply.raw.setTimeout(STALL_MS, () => reply.raw.destroy());
+      response = reply.raw;
+      keepPace(reply.raw, context);
       return await reply
         .header('content-type', 'application/octet-stream')
         .header('content-disposition', `attachment; filename="${name}"`)
@@ -56,6 +62,20 @@ export function registerBackup(app: FastifyInstance, context: ApiContext, gate: 
       underWay = false;
       throw error;
     }
+  });
+}
+
+/** Cuts off who takes too little: one that takes a byte now and then would keep the copy, and others from theirs. */
+function keepPace(response: ServerResponse, { limits, timeouts }: ApiContext): void {
+  const { socket } = response;
+  let taken = socket?.bytesWritten ?? 0;
+  const timer = setInterval(() => {
+    const now = socket?.bytesWritten ?? 0;
+    if (now - taken < limits.backupBytesMin) response.destroy();
+    taken = now;
+  }, timeouts.backupPaceMs);
+  response.once('close', () => {
+    clearInterval(timer);
   });
 }
 

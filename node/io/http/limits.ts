@@ -16,6 +16,8 @@ export interface ApiLimits {
   /** Requests that are being received or answered; pipelining makes this more than connections. */
   heldRequestsMax: number;
   connectionsMax: number;
+  /** What the receiver of a backup takes in `backupPaceMs`, or it is cut off: the copy of the state takes up room. */
+  backupBytesMin: number;
   /** Headers kept with a message. */
   keptHeadersMax: number;
   keptHeaderBytesMax: number;
@@ -29,6 +31,7 @@ export const API_LIMITS: ApiLimits = {
   heldBytesMax: 256 * 1024 * 1024,
   heldRequestsMax: 16_384,
   connectionsMax: 4_096,
+  backupBytesMin: 4 * 1024 * 1024,
   keptHeadersMax: KEPT_HEADERS_MAX,
   keptHeaderBytesMax: KEPT_HEADER_BYTES_MAX,
 };
@@ -42,6 +45,8 @@ export interface ApiTimeouts {
   keepAliveMs: number;
   /** How long the cluster may take to answer before the client is told that the outcome is unknown. */
   answerMs: number;
+  /** A backup's receiver is cut off that takes less than `backupBytesMin` in so long. */
+  backupPaceMs: number;
   /** How long close() waits for requests in flight before it cuts their connections. */
   drainMs: number;
 }
@@ -51,6 +56,7 @@ export const API_TIMEOUTS: ApiTimeouts = {
   requestMs: 60_000,
   keepAliveMs: 72_000,
   answerMs: 30_000,
+  backupPaceMs: 60_000,
   drainMs: 20_000,
 };
 
