@@ -8,7 +8,7 @@ const RULE = {
   version: 1,
   priority: 1,
   enabled: true,
-  conditions: { field: 'n', op: 'greater_or_equal', value: 0 },
+  conditions: { field: 'n', op: 'greater_or_equal' as const, value: 0 },
   actions: [{ workflow: 'w' }],
 };
 const ALL = { ageMs: Infinity, count: Number.MAX_SAFE_INTEGER };
