@@ -161,7 +161,13 @@ describe('/health', () => {
       expect({ id, code, status: report.status }).toEqual({ id, code: 200, status: 'UP' });
     }
     const { report } = await health('coordinator-1', 'ready');
-    expect(Object.keys(report.checks).sort()).toEqual(['coordinator', 'membership', 'raft', 'storage', 'workers_available']);
+    expect(Object.keys(report.checks).sort()).toEqual([
+      'coordinator',
+      'membership',
+      'raft',
+      'storage',
+      'workers_available',
+    ]);
     expect(Object.keys((await health('worker-1', 'ready')).report.checks).sort()).toEqual([
       'leader',
       'plugins',
