@@ -2,6 +2,7 @@
  * When a majority of the disks is gone for good, one that is left goes on as a new cluster with one voter. What this disk
  * does not have can't be brought back, and nobody can tell whether that is nothing: see `planRecovery` and docs/backup.md.
  */
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DistricError } from '../../base/errors.ts';
 import { decodeEntry } from '../core/raft/entry.ts';
@@ -16,8 +17,9 @@ import { newestMembership } from './inspect.ts';
 import { becomeNewCluster } from './new-cluster.ts';
 import { verifyData, type VerifyReport } from './verify.ts';
 
-/** Address space; a file that is larger is mapped whole all the same. */
-const MAP_BYTES = 16 * 1024 * 1024 * 1024;
+/** Room for one entry beside what is there, which may be more than the limit that the node was started with. */
+const ROOM_FACTOR = 2;
+const MAP_BYTES_MIN = 16 * 1024 * 1024 * 1024;
 
 export interface RecoveryPlan {
   node_id: string;
@@ -79,9 +81,10 @@ export async function planRecovery(
 /** @throws StorageError: in use by a node, damaged, or it can't be written. */
 export async function recoverData(dir: string, plan: RecoveryPlan, operator: string): Promise<Recovered> {
   const cluster = { nodeId: plan.node_id, operator };
-  const log = await LogStore.open(join(dir, 'log'), { mapBytesMax: MAP_BYTES, queueBytesMax: MAP_BYTES });
+  const mapBytes = Math.max(MAP_BYTES_MIN, ROOM_FACTOR * sizeOf(dir));
+  const log = await LogStore.open(join(dir, 'log'), { mapBytesMax: mapBytes, queueBytesMax: MAP_BYTES_MIN });
   try {
-    const disk = await StateDisk.open(dir, { mapBytesMax: MAP_BYTES });
+    const disk = await StateDisk.open(dir, { mapBytesMax: mapBytes });
     try {
       const state = disk.current;
       const machine = new StateMachine(nodeHost, state);
@@ -100,4 +103,11 @@ export async function recoverData(dir: string, plan: RecoveryPlan, operator: str
   } finally {
     await log.close();
   }
+}
+
+/** Bytes of all files below, whatever they are. */
+function sizeOf(dir: string): number {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 }

@@ -3,10 +3,16 @@
  * `--seed S [--verbose]` for one seed, `--shrink FILE` to reduce it to a scenario, `--scenario FILE` to replay that, `--mutants` for all planted bugs, `--mutant NAME` for one.
  */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { plant } from './mutant-loader.ts';
 import { MUTANTS } from './mutants.ts';
 import type { SeedReport } from './simulation.ts';
+
+const USAGE = `usage: npm run sim -- [FLAGS]
+  --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE
+  --seed S [--verbose]    one seed, with all that happens in it
+  --seed S --shrink FILE  reduce a seed that fails to a scenario; --scenario FILE replays it
+  --mutants, --mutant M   look for planted bugs, all or one`;
 
 const TWICE_DEFAULT = 20;
 const SHRINK_MINUTES = 5;
@@ -15,7 +21,7 @@ const MUTANT_SEEDS = 3_000;
 /** So many seeds reach every rare state, or the simulation has gone blind somewhere. */
 const SEEDS_THAT_REACH_ALL = 300;
 
-const { values: flags } = parseArgs({
+const { values: flags } = parseFlags({
   options: {
     seeds: { type: 'string' },
     from: { type: 'string' },
@@ -28,10 +34,12 @@ const { values: flags } = parseArgs({
     mutant: { type: 'string' },
     shrink: { type: 'string' },
     scenario: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
 
-if (flags.mutants) await allMutants();
+if (flags.help) console.log(USAGE);
+else if (flags.mutants) await allMutants();
 else {
   // The bug is planted before anything of the product is loaded.
   if (flags.mutant !== undefined) await plantByName(flags.mutant);
@@ -39,6 +47,16 @@ else {
   else if (flags.shrink !== undefined && flags.seed !== undefined) await reduce(Number(flags.seed), flags.shrink);
   else if (flags.verbose && flags.seed !== undefined) await oneSeed(Number(flags.seed));
   else await seeds();
+}
+
+/** Says in one line what is wrong with the flags. */
+function parseFlags<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
 }
 
 async function plantByName(name: string): Promise<void> {
