@@ -72,6 +72,10 @@ export class WorkerNode {
   #registered = false;
   #helloSentMs = -Infinity;
   #helloDueMs = 0;
+  /** Last asked for who leads, when nobody had named it. */
+  #asked = '';
+  /** No leader in reach: when to ask another coordinator. */
+  #seekDueMs: number | undefined;
   #draining = false;
   #drainSent = false;
   #leavingSent = false;
@@ -174,7 +178,7 @@ export class WorkerNode {
     }
     // Told by the leader itself that it does not know us (any more), or by another coordinator who leads.
     if (leaderId === '' && (from !== this.#leaderId || !this.#registered)) {
-      if (from === this.#leaderId) this.#leaderId = this.#after(from);
+      if (from === this.#leaderId) this.#leaderId = this.#another();
       return;
     }
     const leader = leaderId === '' ? from : leaderId;
@@ -184,15 +188,33 @@ export class WorkerNode {
     this.#helloDueMs = this.#helloSentMs + HELLO_REDIRECT_MS;
   }
 
-  /** The coordinator to ask next: one that was removed never learns who leads. */
-  #after(id: string): string {
+  /** The coordinator to ask next, each in its turn: one that was removed may name a leader of the past for ever. */
+  #another(): string | undefined {
     const ids = [...this.#connected];
-    return ids[(ids.indexOf(id) + 1) % ids.length] ?? id;
+    const first = ids.indexOf(this.#asked) + 1;
+    const others = [...ids.slice(first), ...ids.slice(0, first)];
+    const next = others.find((id) => id !== this.#leaderId) ?? others[0];
+    this.#asked = next ?? '';
+    return next;
+  }
+
+  /** Whoever was named as the leader, once there is a connection to it; after a while without one, anybody. */
+  #whomToAsk(): string | undefined {
+    if (this.#leaderId !== undefined && this.#connected.has(this.#leaderId)) {
+      this.#seekDueMs = undefined;
+      return this.#leaderId;
+    }
+    this.#seekDueMs ??= this.#nowMs + HELLO_RETRY_MS;
+    if (this.#nowMs < this.#seekDueMs) return undefined;
+    this.#seekDueMs = undefined;
+    return this.#another();
   }
 
   #register(): void {
-    const leader = this.#leaderId;
-    if (leader === undefined || !this.#connected.has(leader) || this.#nowMs < this.#helloDueMs) return;
+    if (this.#nowMs < this.#helloDueMs) return;
+    const leader = this.#whomToAsk();
+    if (leader === undefined) return;
+    this.#leaderId = leader;
     this.#helloSentMs = this.#nowMs;
     this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
     const { workerId, session, capacity, types, address } = this.#config;
