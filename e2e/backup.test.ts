@@ -2,17 +2,15 @@
  * A cluster is lost, and goes on: from a backup that was taken under load, and from the one disk of three that is left.
  * Both are new clusters, which have everything they promised, run what was running again, and grow as any other.
  */
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { stringify } from 'yaml';
 import type { AuditList, InstanceResource, MemberList } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
 import { captureIo } from '../cli/captured-io.ts';
-import { freePorts } from '../cli/free-ports.ts';
-import { signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
 import { run } from '../cli/program.ts';
+import { Joiner } from './joiner.ts';
 import { LoadClient } from './load-client.ts';
 import { readReplica, type Replica } from './replica.ts';
 import { call, get, put } from './rest-call.ts';
@@ -106,24 +104,8 @@ async function expectNewWorkDone(server: string): Promise<void> {
 
 /** A new member, with nothing on its disk, gets the whole state. */
 async function expectToGrow(cluster: TestCluster): Promise<void> {
-  const [peerPort = 0, httpPort = 0, metricsPort = 0] = await freePorts(3);
-  const host = '127.0.0.1';
-  const [peer, http] = [`${host}:${String(peerPort)}`, `${host}:${String(httpPort)}`];
-  const dir = path.join(room, 'joiner');
-  const config = path.join(dir, 'config.yaml');
-  await mkdir(dir);
-  const settings = {
-    nodeId: 'joiner',
-    role: 'coordinator',
-    dataDir: path.join(dir, 'data'),
-    join: [cluster.processes.node(FIRST).peer],
-    peer: { host, port: peerPort },
-    http: { host, port: httpPort },
-    metrics: { host, port: metricsPort },
-    gossip: { enabled: false },
-  };
-  await writeFile(config, stringify(settings));
-  const { pid } = await startNodeProcess(config, path.join(dir, 'node.log'), process.env);
+  const joiner = await Joiner.launch('joiner', path.join(room, 'joiner'), cluster.processes.node(FIRST).peer);
+  const { peer, http } = joiner;
   try {
     const server = cluster.server(FIRST);
     await distric<MemberList>('members', 'add', 'joiner', '--address', peer, '--http-address', http, '-s', server);
@@ -134,8 +116,7 @@ async function expectToGrow(cluster: TestCluster): Promise<void> {
     });
     expect([...copy.instances.keys()].sort()).toEqual([...wanted.instances.keys()].sort());
   } finally {
-    signalNode(pid, config, 'SIGKILL');
-    await waitUntilGone(pid, config, STEP_MS);
+    await joiner.kill();
   }
 }
 

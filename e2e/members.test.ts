@@ -1,13 +1,12 @@
 /** Members come and go under load: nothing acknowledged is lost, and a disk that is not the member's does not count. */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { stringify } from 'yaml';
 import type { MemberList } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
-import { freePorts } from '../cli/free-ports.ts';
-import { lastLines, signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
+import { lastLines } from '../cli/node-process.ts';
 import { violations } from './history.ts';
+import { Joiner } from './joiner.ts';
 import { LoadClient } from './load-client.ts';
 import { readReplica } from './replica.ts';
 import { call, get } from './rest-call.ts';
@@ -18,51 +17,15 @@ const FIRST = 'coordinator-1';
 const STEP_MS = 30_000;
 const TIMEOUT_MS = 180_000;
 
-interface Joiner {
-  id: string;
-  dir: string;
-  peer: string;
-  http: string;
-  metrics: string;
-  pid: number;
-}
-
 let cluster: TestCluster;
 let client: LoadClient;
 const joiners = new Map<string, Joiner>();
 
-/** A coordinator that waits to be added. */
 async function launch(id: string): Promise<Joiner> {
-  const [peer = 0, http = 0, metrics = 0] = await freePorts(3);
-  const dir = path.join(cluster.processes.dataDir, 'joined', id);
-  const host = '127.0.0.1';
-  const joiner = { id, dir, pid: 0, peer: `${host}:${peer}`, http: `${host}:${http}`, metrics: `${host}:${metrics}` };
-  await mkdir(dir, { recursive: true });
-  const settings = {
-    nodeId: id,
-    role: 'coordinator',
-    dataDir: path.join(dir, 'data'),
-    join: [cluster.processes.node(FIRST).peer],
-    peer: { host, port: peer },
-    http: { host, port: http },
-    metrics: { host, port: metrics },
-    gossip: { enabled: false },
-  };
-  await writeFile(path.join(dir, 'config.yaml'), stringify(settings));
+  const { processes } = cluster;
+  const joiner = await Joiner.launch(id, path.join(processes.dataDir, 'joined', id), processes.node(FIRST).peer);
   joiners.set(id, joiner);
-  await start(joiner);
   return joiner;
-}
-
-async function start(joiner: Joiner): Promise<void> {
-  const log = path.join(joiner.dir, 'node.log');
-  joiner.pid = (await startNodeProcess(path.join(joiner.dir, 'config.yaml'), log, process.env)).pid;
-}
-
-async function kill({ pid, dir }: Joiner): Promise<void> {
-  const config = path.join(dir, 'config.yaml');
-  signalNode(pid, config, 'SIGKILL');
-  await waitUntilGone(pid, config, STEP_MS);
 }
 
 function server(id: string): string {
@@ -110,8 +73,8 @@ async function health(address: string): Promise<string> {
   return answer.text();
 }
 
-async function logged({ dir }: Joiner, text: string): Promise<boolean> {
-  return (await lastLines(path.join(dir, 'node.log'), Infinity)).some((line) => line.includes(text));
+async function logged({ log }: Joiner, text: string): Promise<boolean> {
+  return (await lastLines(log, Infinity)).some((line) => line.includes(text));
 }
 
 /** What one of them has, all the others have as well: linearizable reads, while more comes in. */
@@ -138,7 +101,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Promise.allSettled([client.finish()]);
-  for (const joiner of joiners.values()) await kill(joiner);
+  for (const joiner of joiners.values()) await joiner.kill();
   await cluster.end();
 }, 60_000);
 
@@ -181,9 +144,9 @@ describe('a cluster under load', () => {
     async () => {
       const c2 = joiners.get('c2')!;
       await lead(FIRST);
-      await kill(c2);
-      await rm(path.join(c2.dir, 'data'), { recursive: true });
-      await start(c2);
+      await c2.kill();
+      await rm(c2.dataDir, { recursive: true });
+      await c2.start();
       const refusal = 'the disk of c2 is not the one that joined: replace the member: distric members replace c2';
       await until('c2 is refused', STEP_MS, async () => ((await logged(c2, refusal)) ? true : undefined));
       expect(await health(c2.metrics)).toContain(refusal);

@@ -20,7 +20,7 @@ import {
   STORAGE_LIMITS,
 } from './coordinator-parts.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
-import { RAFT_KINDS } from './core/raft/raft-kinds.ts';
+import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
 import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
@@ -157,8 +157,8 @@ export class Coordinator {
   /** Takes one input in; nothing leaves before `turn()`. */
   step(input: Input, now: Now): void {
     this.#now = now;
-    if (input.kind === 'message' && RAFT_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
-      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message of Raft refused: not from a coordinator');
+    if (input.kind === 'message' && COORDINATOR_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
+      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message refused: not from a coordinator');
       return;
     }
     switch (input.kind) {

@@ -46,7 +46,7 @@ outcome, and the state before and after. The row is written by the very log entr
 without one and all coordinators have the same.
 
 - Refused changes are in it with their code: for a conflict, for what is wrong with the document, and for a role that may
-  not. Each key gets 10 rows at once and one a minute at each coordinator for those that are refused before they reach the
+  not; but for a change of members or of the lead that the leader refuses, which is only answered. Each key gets 10 rows at once and one a minute at each coordinator for those that are refused before they reach the
   log, so that nobody can push other rows out. Requests that were not let in (401, 429) are not in it; they are counted.
 - The row of such a refusal, and of a node that joins, is an entry of its own, and the answer does not wait for it: without
   a leader it is tried for 10 s and then lost. What is left then is the coordinator's log for a node that joined, and

@@ -6,6 +6,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { Random } from '../../base/random.ts';
+import { RAFT_KINDS } from '../core/raft/raft-kinds.ts';
 import { decodeMessage, encodeMessage, laneOf, type Message } from '../core/tlv/messages.ts';
 import { nodeHost } from '../io/host.ts';
 import type { PeerRole } from '../ports.ts';
@@ -72,12 +73,6 @@ interface Link {
   readonly ends: readonly [End, End];
   dialing: boolean;
 }
-
-const RAFT_KINDS: ReadonlySet<string> = new Set([
-  ...['REQUEST_VOTE', 'REQUEST_VOTE_RESPONSE', 'PRE_VOTE', 'PRE_VOTE_RESPONSE'],
-  ...['APPEND_ENTRIES', 'APPEND_ENTRIES_RESPONSE', 'TIMEOUT_NOW'],
-  ...['INSTALL_SNAPSHOT', 'INSTALL_SNAPSHOT_RESPONSE'],
-]);
 
 export class SimNetwork {
   readonly #queue: EventQueue;

@@ -8,6 +8,7 @@
  * 1. The checksum covers the previous entry's checksum: two logs that agree on one entry's checksum agree on all before it.
  * 2. Bytes are never changed after encodeEntry().
  */
+import { readU32, writeU32 } from '../../../base/big-endian.ts';
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
 
@@ -38,23 +39,6 @@ export const NOOP_KIND = 0;
 function writeU64(into: Uint8Array, offset: number, value: number): void {
   writeU32(into, offset, Math.floor(value / TWO_32));
   writeU32(into, offset + 4, value % TWO_32);
-}
-
-function writeU32(into: Uint8Array, offset: number, value: number): void {
-  into[offset] = value >>> 24;
-  into[offset + 1] = value >>> 16;
-  into[offset + 2] = value >>> 8;
-  into[offset + 3] = value;
-}
-
-function readU32(from: Uint8Array, offset: number): number {
-  return (
-    (((from[offset] ?? 0) << 24) |
-      ((from[offset + 1] ?? 0) << 16) |
-      ((from[offset + 2] ?? 0) << 8) |
-      (from[offset + 3] ?? 0)) >>>
-    0
-  );
 }
 
 function readU64(from: Uint8Array, offset: number): number {

@@ -1,10 +1,6 @@
 import type { Message } from '../tlv/messages.ts';
 
-/**
- * What only coordinators may say. Workers share the port, and could depose leaders with it, raise alarms about replicas
- * that they have not, and tell members that they are none. A coordinator that is not a member yet, or no more, is heard:
- * its term may be the newer, and the log of this node may be the older (Raft dissertation §4.1).
- */
+/** What the Raft core takes. */
 export const RAFT_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>([
   'REQUEST_VOTE',
   'REQUEST_VOTE_RESPONSE',
@@ -15,6 +11,15 @@ export const RAFT_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>
   'APPEND_ENTRIES_RESPONSE',
   'INSTALL_SNAPSHOT',
   'INSTALL_SNAPSHOT_RESPONSE',
+]);
+
+/**
+ * What only coordinators may say. Workers share the port, and could depose leaders with it, raise alarms about replicas
+ * that they have not, and tell members that they are none. A coordinator that is not a member yet, or no more, is heard:
+ * its term may be the newer, and the log of this node may be the older (Raft dissertation §4.1).
+ */
+export const COORDINATOR_KINDS: ReadonlySet<Message['kind']> = new Set<Message['kind']>([
+  ...RAFT_KINDS,
   'NOT_A_MEMBER',
   'READ_INDEX',
   'READ_INDEX_RESPONSE',

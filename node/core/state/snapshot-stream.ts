@@ -2,6 +2,7 @@
  * The state as a stream of bytes: every key and value in order, each behind its length (u32, big-endian), so that any
  * store can write what any other has read. What is only the sender's own (the anchor of its last install) is left out.
  */
+import { readU32, writeU32 } from '../../../base/big-endian.ts';
 import { assert } from '../../../base/assert.ts';
 import { decodeText, type Host } from '../../../base/host.ts';
 import { decodeMembership, type Membership } from '../raft/membership.ts';
@@ -75,16 +76,4 @@ export class RecordReader {
   end(): void {
     assert(this.#rest.length === 0, 'a snapshot ends with a whole record');
   }
-}
-
-function writeU32(into: Uint8Array, offset: number, value: number): void {
-  into[offset] = value >>> 24;
-  into[offset + 1] = value >>> 16;
-  into[offset + 2] = value >>> 8;
-  into[offset + 3] = value;
-}
-
-function readU32(from: Uint8Array, offset: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = from.subarray(offset, offset + 4);
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
