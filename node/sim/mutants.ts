@@ -241,6 +241,13 @@ export const MUTANTS: readonly Mutant[] = [
     '',
   ),
   mutant(
+    'installs-before-the-term-is-on-disk',
+    'termBack',
+    RECEIVER,
+    'this.#install !== undefined && this.#replica.outbox.hardStateFlushed',
+    'this.#install !== undefined',
+  ),
+  mutant(
     'snapshot-without-keys',
     'oneMessagePerKey',
     'node/core/state/snapshot-stream.ts',
@@ -434,8 +441,8 @@ export const MUTANTS: readonly Mutant[] = [
     check: 'catalog',
     edits: [
       {
-        file: LOOP,
-        find: 'if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {',
+        file: 'node/admission.ts',
+        find: 'if (catalogVersion !== catalog.version || proposals.catalogChanges > 0) {',
         replace: 'if (catalogVersion === undefined) {',
       },
       {

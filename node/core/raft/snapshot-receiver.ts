@@ -5,7 +5,8 @@
  * Invariants
  * 1. A snapshot that ends at or below the commit index is never installed: it would take back what was applied.
  * 2. While one is being installed nothing is committed and nobody campaigned for (`Replica.installing`).
- * 3. What is left of a torn one is worth nothing: after a restart the sender begins anew.
+ * 3. The term it came in is on disk before it is installed: a state is never of a later term than its node.
+ * 4. What is left of a torn one is worth nothing: after a restart the sender begins anew.
  */
 import { assert } from '../../../base/assert.ts';
 import type { Body } from '../tlv/messages.ts';
@@ -39,6 +40,8 @@ export class SnapshotReceiver {
   readonly #following: Following;
   #incoming: Incoming | undefined;
   #writes: SnapshotWrite[] = [];
+  /** To be asked for, as soon as it may be. */
+  #install: Extract<SnapshotWrite, { kind: 'install' }> | undefined;
 
   constructor(replica: Replica, following: Following) {
     this.#replica = replica;
@@ -107,7 +110,7 @@ export class SnapshotReceiver {
     if (!incoming.complete || incoming.storedOffset < incoming.offset) return;
     replica.installing = true;
     if (replica.role === 'candidate') replica.follow(replica.term, undefined);
-    this.#writes.push({ kind: 'install', snapshotId, anchor: incoming.anchor.bytes });
+    this.#install = { kind: 'install', snapshotId, anchor: incoming.anchor.bytes };
   }
 
   /** The state is that of the snapshot now, on disk. */
@@ -121,7 +124,12 @@ export class SnapshotReceiver {
     if (replica.leaderId !== undefined) this.#following.confirm(replica.leaderId, incoming.anchor.index);
   }
 
+  /** Call it before the outbox is emptied: what that is about to hand out is not on disk. */
   take(): SnapshotWrite[] {
+    if (this.#install !== undefined && this.#replica.outbox.hardStateFlushed) {
+      this.#writes.push(this.#install);
+      this.#install = undefined;
+    }
     const writes = this.#writes;
     this.#writes = [];
     return writes;
