@@ -162,6 +162,8 @@ export const ClusterStatusSchema = Type.Object({
   commit_index: count,
   applied_index: count,
   catalog_version: count,
+  /** What all members can do, so that all do the same: a release raises it once none of an earlier one is left. */
+  feature_level: count,
   coordinators: Type.Array(
     Type.Object({
       id: text,
@@ -178,6 +180,8 @@ export const ClusterStatusSchema = Type.Object({
       lag: optional(count),
       /** The fullest of its log, its state and its file system, and the share of that in use. */
       storage: optional(Type.Object({ what: text, share: Type.Number({ minimum: 0 }) })),
+      /** Supported by its release. */
+      feature_level: optional(count),
     }),
   ),
   /** Said by the leader. `soft`: messages are refused; `hard`: task work waits as well. */

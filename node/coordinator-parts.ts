@@ -42,6 +42,10 @@ export interface CoordinatorConfig {
   storageLimits?: StorageLimits;
   /** Bytes of commands appended and not yet applied; what is under way must fit between the limits of the storage. */
   unappliedBytesMax?: number;
+  /** Instances and tasks that what is appended and not yet applied will start. */
+  unappliedRowsMax?: number;
+  /** That this node supports; by default that of this release. */
+  featureLevel?: number;
   /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
   logKept?: LogKept;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
+import type { CoordinatorConfig } from './coordinator-parts.ts';
 import { COMMAND } from './core/state/commands.ts';
 import { DONE, ProposalResult } from './core/state/outcomes.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
@@ -21,8 +22,8 @@ const RULE: Rule = {
   actions: [{ workflow: 'w' }],
 };
 
-function cluster(voters = ['a', 'b', 'c']): TestCluster {
-  const made = new TestCluster(nodeHost, voters);
+function cluster(voters = ['a', 'b', 'c'], config: Partial<CoordinatorConfig> = {}): TestCluster {
+  const made = new TestCluster(nodeHost, voters, { config });
   made.change({ kind: 'putWorkflow', workflow: WORKFLOW, mode: 'upsert' });
   made.change({ kind: 'putRule', rule: RULE, mode: 'upsert' });
   made.run(200);
@@ -197,6 +198,31 @@ describe('a message', () => {
     const taken = group.submit(leader, [{}]);
     group.until(() => taken.outcomes !== undefined);
     expect(codes(taken.outcomes)).toEqual(['accepted']);
+  });
+
+  it.each(['leader', 'follower'])('counts what applying starts, not bytes alone: by way of a %s', (where) => {
+    const group = cluster(['a', 'b', 'c'], { unappliedRowsMax: 3 });
+    const leader = group.leader();
+    const [follower = ''] = group.followers();
+    const through = where === 'leader' ? leader : follower;
+    // Nothing commits, so nothing is applied.
+    for (const id of group.voters) group.at(id).diskStalled = true;
+    const send = (event_type: string) => {
+      const answer = group.submit(through, [{ event_type }]);
+      group.run(50);
+      return answer;
+    };
+    const first = [send('go'), send('other'), send('go')];
+    const full = send('go');
+    expect(first.map(({ outcomes }) => codes(outcomes))).toEqual([undefined, undefined, undefined]);
+    expect(codes(full.outcomes)).toEqual(['QUEUE_FULL']);
+    // An instance and its task, each: the second was taken below the limit.
+    expect(codes(send('other').outcomes)).toEqual(['QUEUE_FULL']);
+    for (const id of group.voters) group.at(id).resumeDisk();
+    group.until(() => first.every(({ outcomes }) => outcomes !== undefined));
+    const again = send('go');
+    group.until(() => again.outcomes !== undefined);
+    expect([...first, again].map(({ outcomes }) => codes(outcomes))).toEqual(new Array(4).fill(['accepted']));
   });
 });
 

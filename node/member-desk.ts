@@ -37,6 +37,8 @@ export interface MemberDeskParts {
   propose: (membership: Membership, order: MembershipOrder | undefined, origin: Origin) => void;
   /** Appends a command as it is. */
   append: (commandKind: number, command: Uint8Array, origin: Origin) => void;
+  /** Why a voter to be cannot follow the cluster. */
+  levelFault: (to: Membership) => string | undefined;
 }
 
 const ORDERS: ReadonlySet<number> = new Set([COMMAND.changeMembers, COMMAND.transferLeadership]);
@@ -79,6 +81,8 @@ export class MemberDesk {
       if (commandKind === COMMAND.changeMembers) {
         const { change, actor } = decode(host, ChangeMembers, command);
         const { to, order } = this.#administration.membershipFor(change, actor);
+        const fault = this.#parts.levelFault(to);
+        if (fault !== undefined) throw new DistricError('INVALID_REQUEST', fault);
         propose(to, order, origin);
       } else {
         const fault = this.#administration.transferFault(decode(host, TransferLeadership, command).target);

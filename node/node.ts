@@ -10,6 +10,7 @@
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
 import type { Host } from '../base/host.ts';
+import { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import {
@@ -23,8 +24,9 @@ import { membershipOf, members, type Membership, type MembershipOrder } from './
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
-import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
+import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, RaiseLevel, Sweep } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
+import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -33,9 +35,10 @@ import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import { MemberDesk } from './member-desk.ts';
-import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
-import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import type { Change, CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
+import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal } from './proposals.ts';
 import { Durability } from './durability.ts';
+import { FeatureLevels } from './feature-levels.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
@@ -55,12 +58,14 @@ export class Coordinator {
   readonly raft: Raft;
   readonly state: StateMachine;
   readonly #proposals = new Proposals();
+  readonly #admission: Admission;
   readonly #answers: Answers;
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly members: MemberDesk;
   readonly #durability: Durability;
   readonly #storage: StorageWatch;
+  readonly #levels: FeatureLevels;
   readonly #sweeper: Sweeper;
   readonly #desk: TaskDesk;
   readonly #views: Views;
@@ -71,8 +76,8 @@ export class Coordinator {
   /** None yet, so that the first turn tells the metrics what it finds. */
   #term = -1;
   #leaderId: string | undefined;
-  #advancing = false;
-  #bootstrapping = false;
+  /** Kinds of which the loop proposes one at a time, and has. */
+  readonly #underWay = new Set<number>();
   #catalogSent = -1;
   #accessSent = -1;
   readonly #hashes: StateHashes;
@@ -86,7 +91,8 @@ export class Coordinator {
     this.#now = now;
     this.#answers = new Answers(parts.host, parts.ports);
     this.#hashes = new StateHashes(config.raft.nodeId);
-    this.state = new StateMachine(parts.host, parts.store);
+    this.#levels = new FeatureLevels(config.raft.nodeId, config.featureLevel ?? FEATURE_LEVEL);
+    this.state = new StateMachine(parts.host, parts.store, this.#levels.own);
     const bornWith = membershipOf(config.voters);
     const { appliedIndex, membership = bornWith, membershipIndex } = this.state;
     const anchor = anchorOf(parts.host, parts.store);
@@ -103,6 +109,7 @@ export class Coordinator {
       addresses: new Map(config.coordinators.map(({ id, ...info }) => [id, info])),
       propose: (...change) => this.#proposeMembership(...change),
       append: (...entry) => this.#appendEntry(...entry),
+      levelFault: (to) => this.#levels.fault(to, this.state.featureLevel),
     });
     this.#durability = new Durability({
       raft: this.raft,
@@ -115,6 +122,9 @@ export class Coordinator {
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
     this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
+    const { state } = this;
+    const limits = { proposals: this.#proposals, storage: this.#storage, hashes: this.#hashes };
+    this.#admission = new Admission({ config, state, ...limits });
     this.#sweeper = new Sweeper(config.retention ?? KEEP_ALL, (sweep, applied) => {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
@@ -247,6 +257,7 @@ export class Coordinator {
         if (!this.members.heard(from, dataUuid)) break;
         this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
         this.#storage.heard(from, message.body.storageParts, message.body.storageWhat);
+        this.#levels.heard(from, message.body.featureLevel);
         this.#compareHash(from, message.body);
         break;
       case 'FORWARD_PROPOSE':
@@ -281,6 +292,7 @@ export class Coordinator {
 
   #onPeerDown(peer: string): void {
     this.#peersUp.delete(peer);
+    this.#levels.lost(peer);
     // Answers that were on their way from a leader we lost touch with may never come.
     if (peer === this.raft.leaderId) this.#abandonForwarded(undefined);
     this.#proposals.peerLost(peer);
@@ -294,15 +306,15 @@ export class Coordinator {
       this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
       return;
     }
-    const { requestId, commandKind, command, catalogVersion } = body;
+    const { requestId, commandKind, command } = body;
     const origin: Origin = { kind: 'peer', peer: from, requestId };
     const fault = commandFault(commandKind, command);
-    if (fault === undefined) this.#append(commandKind, command, catalogVersion, origin);
+    if (fault === undefined) this.#append(body, origin);
     else this.#answers.give(origin, fault);
   }
 
   #propose(proposal: Proposal): void {
-    const { requestId, commandKind, command, catalogVersion } = proposal;
+    const { requestId, commandKind, command } = proposal;
     const fault = commandFault(commandKind, command);
     if (fault !== undefined) {
       this.#ports.reply({ kind: 'proposed', requestId, result: fault });
@@ -315,12 +327,11 @@ export class Coordinator {
       return;
     }
     if (leader === this.#config.raft.nodeId) {
-      this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
+      this.#append(proposal, { kind: 'ingress', requestId });
       return;
     }
-    const body = { requestId, commandKind, command, ...(catalogVersion === undefined ? {} : { catalogVersion }) };
     const full = this.#proposals.forwardedCount >= FORWARDED_MAX;
-    if (leader === undefined || full || !this.#ports.send(leader, { kind: 'FORWARD_PROPOSE', body })) {
+    if (leader === undefined || full || !this.#ports.send(leader, { kind: 'FORWARD_PROPOSE', body: proposal })) {
       const result = full
         ? refusal('QUEUE_FULL', 'too many requests wait for the leader')
         : refusal('NO_LEADER', leader === undefined ? 'no leader is known' : `the leader ${leader} is out of reach`);
@@ -338,8 +349,11 @@ export class Coordinator {
     return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
   }
 
-  #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
-    const reason = this.#refusalOf(commandKind, catalogVersion);
+  #append(change: Change, origin: Origin): void {
+    const { commandKind, command, rows } = change;
+    const reason = this.#isServing()
+      ? this.#admission.refusalOf(change)
+      : refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
     if (reason !== undefined) {
       this.#answers.give(origin, reason);
       return;
@@ -347,48 +361,15 @@ export class Coordinator {
     if (this.members.isOrder(commandKind)) {
       const refused = this.members.carryOut(commandKind, command, origin);
       if (refused !== undefined) this.#answers.give(origin, refused);
-    } else this.#appendEntry(commandKind, command, origin);
+    } else this.#appendEntry(commandKind, command, origin, rows);
   }
 
-  /** Why the leader will not append this; nothing is kept then. */
-  #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
-    if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
-    if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
-    if (this.#hashes.disputed)
-      return refusal('STATE_DIVERGED', 'the replicas differ, and no majority has the same state');
-    if (this.#proposals.unappliedBytes >= (this.#config.unappliedBytesMax ?? UNAPPLIED_BYTES_MAX)) {
-      return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
-    }
-    if (commandKind !== COMMAND.messages) return undefined;
-    const { minVotersForWrites } = this.state;
-    if (minVotersForWrites > 0) {
-      return refusal('BOOTSTRAPPING', `messages are taken once ${String(minVotersForWrites)} voters are in`);
-    }
-    if (this.#storage.level !== 'open') return refusal('STORAGE_FULL', this.#storage.reason);
-    if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
-      return refusal(
-        'CATALOG_STALE',
-        `the catalog is at version ${String(this.state.catalog.version)} or about to change`,
-      );
-    }
-    if (this.state.instances.active.size >= this.#config.activeInstancesMax) {
-      const max = String(this.#config.activeInstancesMax);
-      return refusal('QUEUE_FULL', `${max} instances are running, the limit: workers do not keep up`);
-    }
-    return undefined;
-  }
-
-  #appendEntry(kind: number, command: Uint8Array, origin: Origin): void {
-    const { wallMs, monotonicMs } = this.#now;
-    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
-    const index = this.raft.propose(kind, command, Math.max(timeMs, this.raft.log.lastTimeMs), wallMs);
-    this.#proposals.appended(index, {
-      term: this.raft.term,
-      origin,
-      bytes: command.length,
-      catalogChange: kind === COMMAND.putRule || kind === COMMAND.deleteRule,
-      appendedMs: monotonicMs,
-    });
+  #appendEntry(kind: number, command: Uint8Array, origin: Origin, rows = 0): void {
+    const { log, term } = this.raft;
+    const { wallMs, monotonicMs: appendedMs } = this.#now;
+    const index = this.raft.propose(kind, command, Math.max(this.#clusterTimeMs(), log.lastTimeMs), wallMs);
+    const catalogChange = kind === COMMAND.putRule || kind === COMMAND.deleteRule;
+    this.#proposals.appended(index, { term, origin, appendedMs, bytes: command.length, rows, catalogChange });
   }
 
   /** The loop's own proposal; `applied` is called when its place in the log is taken, by it or by another entry. */
@@ -396,39 +377,42 @@ export class Coordinator {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
   }
 
-  #proposeMembership(membership: Membership, order: MembershipOrder | undefined, origin: Origin): void {
+  /** The same, unless one of this kind is under way. */
+  #proposeOnce<T>(kind: number, struct: Struct<T>, body: T): void {
+    if (this.#underWay.has(kind)) return;
+    this.#underWay.add(kind);
+    this.#proposeOwn(kind, struct, body, () => this.#underWay.delete(kind));
+  }
+
+  #clusterTimeMs(): number {
     const { wallMs, monotonicMs } = this.#now;
-    const timeMs = Math.max(
-      this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
-      this.raft.log.lastTimeMs,
-    );
+    return this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
+  }
+
+  #proposeMembership(membership: Membership, order: MembershipOrder | undefined, origin: Origin): void {
+    const { log, term } = this.raft;
+    const { wallMs, monotonicMs: appendedMs } = this.#now;
+    const timeMs = Math.max(this.#clusterTimeMs(), log.lastTimeMs);
     const index = this.raft.proposeMembership(membership, timeMs, wallMs, order);
-    const { term } = this.raft;
-    this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
+    this.#proposals.appended(index, { term, origin, appendedMs, bytes: 0, rows: 0, catalogChange: false });
   }
 
   #lead(): void {
     if (this.state.clusterId === '') {
-      if (!this.#bootstrapping) {
-        this.#bootstrapping = true;
-        const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
-        const body = { clusterId, clusterName, minVotersForWrites };
-        this.#proposeOwn(COMMAND.bootstrap, Bootstrap, body, () => (this.#bootstrapping = false));
-      }
+      const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
+      this.#proposeOnce(COMMAND.bootstrap, Bootstrap, { clusterId, clusterName, minVotersForWrites });
       return;
     }
     this.members.record();
-    const { minVotersForWrites } = this.state;
-    if (minVotersForWrites > 0 && !this.#bootstrapping && this.members.votersIn() >= minVotersForWrites) {
-      this.#bootstrapping = true;
-      this.#proposeOwn(COMMAND.openCluster, OpenCluster, {}, () => (this.#bootstrapping = false));
+    const { minVotersForWrites, featureLevel } = this.state;
+    if (minVotersForWrites > 0 && this.members.votersIn() >= minVotersForWrites) {
+      this.#proposeOnce(COMMAND.openCluster, OpenCluster, {});
     }
-    const { wallMs, monotonicMs } = this.#now;
-    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
-    if (!this.#advancing && this.state.nextDueMs() <= timeMs) {
-      this.#advancing = true;
-      this.#proposeOwn(COMMAND.advanceTime, AdvanceTime, {}, () => (this.#advancing = false));
-    }
+    const level = this.#levels.next(featureLevel, this.raft.membership);
+    if (level !== undefined) this.#proposeOnce(COMMAND.raiseLevel, RaiseLevel, { level });
+    const { monotonicMs } = this.#now;
+    const timeMs = this.#clusterTimeMs();
+    if (this.state.nextDueMs() <= timeMs) this.#proposeOnce(COMMAND.advanceTime, AdvanceTime, {});
     this.#sweeper.lead(this.state.retention, monotonicMs, timeMs);
     this.#desk.lead(monotonicMs, this.#storage.level !== 'hard');
   }
@@ -451,8 +435,7 @@ export class Coordinator {
       this.#metrics.raftState(role, term);
       if (role === 'leader') {
         this.#clock.start(this.raft.log.lastTimeMs, this.#now.monotonicMs, this.#now.wallMs);
-        this.#advancing = false;
-        this.#bootstrapping = false;
+        this.#underWay.clear();
         this.#desk.beginTerm(this.#now.monotonicMs);
         this.#storage.begin();
         this.#hashes.begin();
@@ -503,10 +486,12 @@ export class Coordinator {
       const { log, commitIndex } = this.raft;
       this.#metrics.raftProgress(log.lastIndex, commitIndex, this.state.appliedIndex, log.firstIndex);
     }
-    if (this.state.catalog.version !== this.#catalogSent) {
-      this.#catalogSent = this.state.catalog.version;
-      const rules = [...this.state.catalog.rules.values()].map(({ document }) => document);
-      this.#ports.reply({ kind: 'catalog', version: this.state.catalog.version, rules });
+    const { catalog } = this.state;
+    if (catalog.edition !== this.#catalogSent) {
+      this.#catalogSent = catalog.edition;
+      const rules = [...catalog.rules.values()].map(({ document }) => document);
+      const rows = new Map(rules.map((rule) => [rule.id, catalog.rowsOf(rule)]));
+      this.#ports.reply({ kind: 'catalog', version: catalog.version, rules, rows });
     }
     if (this.state.access.version !== this.#accessSent) {
       this.#accessSent = this.state.access.version;
@@ -544,9 +529,10 @@ export class Coordinator {
     if (reads.length > 0) this.#reads.serve(this.raft, this.#now.monotonicMs);
   }
 
-  /** A follower's answer tells its clock, its latest state hash and how full its disk is. */
+  /** A follower's answer tells its clock, its latest state hash, its feature level and how full its disk is. */
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
+    body.featureLevel = this.#levels.own;
     Object.assign(body, this.#hashes.latest(this.state.appliedIndex), this.#storage.stamp());
   }
 
@@ -562,6 +548,7 @@ export class Coordinator {
   /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
   #reopenState(snapshotId: string, store: KeyValueReader): void {
     this.state.reload(store);
+    this.#catalogSent = -1;
     this.#durability.replaced();
     this.#hashes.clear();
     this.raft.snapshotInstalled(snapshotId);
@@ -583,6 +570,7 @@ export class Coordinator {
       desk: this.#desk,
       peersUp: this.#peersUp,
       storage: this.#storage,
+      levels: this.#levels,
     };
   }
 

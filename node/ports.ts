@@ -18,15 +18,21 @@ export interface Now {
   wallMs: number;
 }
 
-/** A change for the log, from this node's ingress. */
-export interface Proposal {
-  kind: 'propose';
-  requestId: number;
+/** A change for the log. */
+export interface Change {
   /** Of core/state/commands.ts. */
   commandKind: number;
   command: Uint8Array;
   /** Of a message batch: the catalog it was evaluated against. */
   catalogVersion?: number;
+  /** Likewise: instances and tasks that its messages start, at most. */
+  rows?: number;
+}
+
+/** From this node's ingress. */
+export interface Proposal extends Change {
+  kind: 'propose';
+  requestId: number;
 }
 
 /** Answers to what a `SnapshotPort` was asked. */
@@ -58,7 +64,8 @@ export type Reply =
   /** `result` undefined: whether it was kept is not known. */
   | { kind: 'proposed'; requestId: number; result: ProposalResult | undefined }
   | { kind: 'answered'; requestId: number; outcome: QueryOutcome }
-  | { kind: 'catalog'; version: number; rules: readonly Rule[] }
+  /** `rows`: by rule, the instances and tasks that a message which matches it starts. */
+  | { kind: 'catalog'; version: number; rules: readonly Rule[]; rows: ReadonlyMap<string, number> }
   /** All keys, whenever one that decides who gets in has changed. */
   | { kind: 'keys'; keys: readonly KeyRecord[] };
 

@@ -4,6 +4,7 @@ import { isVoter, type MemberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
 import { memberList } from './core/state/member-list.ts';
 import type { StateMachine } from './core/state/machine.ts';
+import type { FeatureLevels } from './feature-levels.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
 
@@ -17,6 +18,7 @@ export interface StatusSource {
   desk: TaskDesk;
   peersUp: ReadonlySet<string>;
   storage: StorageWatch;
+  levels: FeatureLevels;
 }
 
 export function clusterStatus(source: StatusSource): unknown {
@@ -30,6 +32,7 @@ export function clusterStatus(source: StatusSource): unknown {
     commit_index: raft.commitIndex,
     applied_index: state.appliedIndex,
     catalog_version: state.catalog.version,
+    feature_level: state.featureLevel,
     coordinators: members(raft.membership).map((id) => {
       const { address = '', httpAddress } = source.info(id);
       return {
@@ -40,6 +43,7 @@ export function clusterStatus(source: StatusSource): unknown {
         ...(httpAddress === undefined ? {} : { http_address: httpAddress }),
         ...lagOf(raft, id),
         ...storageOf(source, id),
+        ...levelOf(source, id),
       };
     }),
     ...(raft.role === 'leader' ? { storage_level: source.storage.level } : {}),
@@ -83,6 +87,12 @@ function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): 
   if (id === nodeId) return raft.role;
   if (raft.role === 'leader' ? !raft.peerActive(id) : !peersUp.has(id)) return 'unreachable';
   return id === raft.leaderId ? 'leader' : 'follower';
+}
+
+/** Of itself each knows it, of the others the leader does. */
+function levelOf({ raft, levels, nodeId }: StatusSource, id: string): { feature_level?: number } {
+  const level = id === nodeId || raft.role === 'leader' ? levels.of(id) : undefined;
+  return level === undefined ? {} : { feature_level: level };
 }
 
 /** How full a coordinator is: of itself each knows it, of the others the leader does. */

@@ -5,6 +5,7 @@ import { encodeText, type Host } from '../base/host.ts';
 import { Random } from '../base/random.ts';
 import type { SequencedWrite } from './core/raft/outbox.ts';
 import { TestDisk } from './core/raft/test-group.ts';
+import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { MemoryStore } from './core/state/memory-store.ts';
 import { type Body, decodeMessage, encodeMessage, type Message } from './core/tlv/messages.ts';
 import { Ingress } from './ingress.ts';
@@ -71,6 +72,8 @@ export class CountingMetrics {
 interface ClusterOptions {
   config?: Partial<CoordinatorConfig>;
   snapshots?: SnapshotPort;
+  /** Feature levels of coordinators that are of an earlier release. */
+  levels?: Map<string, number>;
 }
 
 interface Flying {
@@ -135,6 +138,7 @@ export class TestCoordinator {
       coordinators: cluster.voters.map((voter) => ({ id: voter, address: `${voter}:1` })),
       activeInstancesMax: ACTIVE_INSTANCES_MAX,
       workerLossMs: WORKER_LOSS_MS,
+      featureLevel: cluster.own.levels?.get(id) ?? FEATURE_LEVEL,
       ...cluster.own.config,
     };
     this.ingress = new Ingress({

@@ -68,13 +68,26 @@ function summaryLines(status: ClusterStatus): string[] {
     `Leader: ${status.leader ?? 'none'}`,
     `Coordinators: ${String(status.coordinators.length)} (${members.map(withPlural).join(', ')})`,
     `Workers: ${listStates(status.workers.map((worker) => worker.status))}`,
-    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}`,
+    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}, feature level: ${String(status.feature_level)}`,
   ];
   const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
   lines.push(`Now: ${counts.join(', ')}`);
+  const late = laterLevels(status);
+  if (late !== undefined) lines.push(late);
   if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
   if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;
+}
+
+/** During an upgrade, and when a member is away: who holds the level down. */
+function laterLevels(status: ClusterStatus): string | undefined {
+  const { feature_level: level, coordinators, answered_by: answeredBy, leader } = status;
+  // Only the leader knows of the others.
+  if (answeredBy !== leader) return undefined;
+  const highest = Math.max(level, ...coordinators.map((node) => node.feature_level ?? level));
+  if (highest === level) return undefined;
+  const early = coordinators.filter((node) => (node.feature_level ?? level) < highest).map(({ id }) => id);
+  return `Feature level ${String(highest)} waits for ${early.join(', ')}`;
 }
 
 /** Most frequent first, then by name. */

@@ -1,7 +1,7 @@
 import { membershipOf } from '../core/raft/membership.ts';
 import { OutgoingSnapshot } from '../io/lmdb/outgoing-snapshot.ts';
 import type { PinnedState } from '../io/lmdb/state-store.ts';
-import { type BackupHeader, backupStream, FEATURE_LEVEL } from './backup-format.ts';
+import { type BackupHeader, backupStream } from './backup-format.ts';
 
 /** Handed out in one go: what waits in memory for a slow receiver. */
 const PIECE_BYTES = 256 * 1024;
@@ -45,7 +45,7 @@ export async function takeBackup(
       term: facts.term,
       membership: head.membership ?? membershipOf(facts.bornWith),
       created_at: new Date().toISOString(),
-      feature_level: FEATURE_LEVEL,
+      feature_level: head.featureLevel,
       state_bytes: snapshot.sizeBytes,
     };
     return { header, stream: backupStream(header, piecesOf(snapshot)), drop: () => snapshot.drop() };

@@ -25,6 +25,7 @@ export const COMMAND = {
   changeMembers: 30,
   transferLeadership: 31,
   openCluster: 32,
+  raiseLevel: 33,
   refound: 18,
   sweep: 20,
   noteBackup: 19,
@@ -116,6 +117,8 @@ export const TransferLeadership = struct('TransferLeadership', {
 });
 /** Enough voters of a new cluster are in: messages are taken from now on. */
 export const OpenCluster = struct('OpenCluster', {});
+/** Every member supports this feature level (feature-level.ts): from the next entry on it holds. */
+export const RaiseLevel = struct('RaiseLevel', { level: u32(1) });
 /** A row for the audit log that changes nothing: a node that joined, a change that was refused before it got here. */
 export const Note = struct('Note', {
   action: text(1),

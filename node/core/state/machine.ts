@@ -37,6 +37,7 @@ import {
   matchedRule,
   MessageBatch,
   MessageItem,
+  RaiseLevel,
   Refound,
   RegisterWorker,
   Results,
@@ -44,6 +45,7 @@ import {
   TouchKeys,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
+import { FEATURE_LEVEL, FEATURE_LEVEL_FIRST, FeatureLevelError, levelOf, SINCE } from './feature-level.ts';
 import { InstanceTable } from './instance-table.ts';
 import { MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
@@ -55,6 +57,8 @@ import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
 /** Instances that one message may start: all of them are made by one entry, on every replica. */
 export const INSTANCES_PER_MESSAGE_MAX = 1_000;
+/** The same for instances and tasks together. */
+export const ROWS_PER_MESSAGE_MAX = 20_000;
 /** Instances handled by one advance of the clock. */
 export const DUE_PER_ENTRY_MAX = 1_000;
 
@@ -79,6 +83,8 @@ interface Meta {
   membershipIndex?: number;
   /** Absent in a cluster that takes messages. */
   minVotersForWrites?: number;
+  /** Absent at the first. */
+  featureLevel?: number;
 }
 
 /** Everything that is derived from the store. */
@@ -108,11 +114,18 @@ export class StateMachine {
   membershipIndex = 0;
   /** Voters of a new cluster that have to be in before it takes messages; 0: it does. */
   minVotersForWrites = 0;
+  /** Of the cluster, as of the last applied entry. */
+  featureLevel: number = FEATURE_LEVEL_FIRST;
+  readonly #levelMax: number;
   #events: StateEvent[] = [];
 
-  /** Opens the state as it was last committed to `store`. */
-  constructor(host: Host, store: KeyValueReader) {
+  /**
+   * Opens the state as it was last committed to `store`, for a node that supports feature levels up to `levelMax`.
+   * @throws FeatureLevelError: it is of a later release.
+   */
+  constructor(host: Host, store: KeyValueReader, levelMax: number = FEATURE_LEVEL) {
     this.#host = host;
+    this.#levelMax = levelMax;
     this.#overlay = new Overlay(host, store);
     this.#tables = this.#openTables();
     this.#readMeta(store);
@@ -164,6 +177,12 @@ export class StateMachine {
     this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
     this.membershipIndex = meta.membershipIndex ?? 0;
     this.minVotersForWrites = meta.minVotersForWrites ?? 0;
+    this.featureLevel = meta.featureLevel ?? FEATURE_LEVEL_FIRST;
+    this.#demandLevel(this.featureLevel);
+  }
+
+  #demandLevel(level: number): void {
+    if (level > this.#levelMax) throw new FeatureLevelError(level, this.#levelMax);
   }
 
   get catalog(): Catalog {
@@ -229,6 +248,7 @@ export class StateMachine {
       instances: this.instances.count,
       membershipIndex: this.membershipIndex,
       ...(this.minVotersForWrites === 0 ? {} : { minVotersForWrites: this.minVotersForWrites }),
+      ...(this.featureLevel === FEATURE_LEVEL_FIRST ? {} : { featureLevel: this.featureLevel }),
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
     return this.#overlay.take();
@@ -268,6 +288,7 @@ export class StateMachine {
 
   #applyCommand(entry: Entry, now: Now): ProposalResult {
     const { payload } = entry;
+    this.#demandLevel(levelOf(entry.kind));
     const administered = this.#administration.apply(entry.kind, payload, entry.index, now);
     if (administered !== undefined) return administered;
     switch (entry.kind) {
@@ -288,6 +309,12 @@ export class StateMachine {
       case COMMAND.openCluster:
         this.minVotersForWrites = 0;
         return DONE;
+      case COMMAND.raiseLevel: {
+        const { level } = decode(this.#host, RaiseLevel, payload);
+        this.#demandLevel(level);
+        this.featureLevel = Math.max(this.featureLevel, level);
+        return DONE;
+      }
       case COMMAND.messages:
         return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
       case COMMAND.refound:
@@ -383,11 +410,8 @@ export class StateMachine {
     if (this.messages.has(item.id)) return this.#firstOutcome(item.id, false);
     const earlier = item.scopedKey === undefined ? undefined : this.messages.dedupOf(item.scopedKey, now.timeMs);
     if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);
-    const starts = this.#startsOf(item);
-    if (starts > INSTANCES_PER_MESSAGE_MAX) {
-      const text = `its rules start ${String(starts)} instances, a message at most ${String(INSTANCES_PER_MESSAGE_MAX)}`;
-      return itemError(item.id, 'LIMIT_EXCEEDED', text);
-    }
+    const excess = this.#excessOf(item);
+    if (excess !== undefined) return itemError(item.id, 'LIMIT_EXCEEDED', excess);
     if (item.scopedKey !== undefined) {
       if (this.messages.dedupCount >= DEDUP_KEYS_MAX) {
         return itemError(item.id, 'DEDUP_FULL', 'the table of idempotency keys is full; keys free up as they expire');
@@ -417,13 +441,21 @@ export class StateMachine {
     return this.#firstOutcome(earlierId, true);
   }
 
-  /** Instances that the matched rules ask for, before any `dedupe`. */
-  #startsOf(item: MessageItem): number {
+  /** What the matched rules ask for too much of, before any `dedupe`. */
+  #excessOf(item: MessageItem): string | undefined {
     let starts = 0;
+    let rows = 0;
     for (const match of item.matched) {
-      starts += this.catalog.rules.get(matchedRule(match).id)?.document.actions.length ?? 0;
+      const rule = this.catalog.rules.get(matchedRule(match).id)?.document;
+      if (rule === undefined) continue;
+      starts += rule.actions.length;
+      rows += this.catalog.rowsOf(rule);
     }
-    return starts;
+    if (starts > INSTANCES_PER_MESSAGE_MAX) {
+      return `its rules start ${String(starts)} instances, a message at most ${String(INSTANCES_PER_MESSAGE_MAX)}`;
+    }
+    if (rows <= ROWS_PER_MESSAGE_MAX || this.featureLevel < SINCE.rowsPerMessage) return undefined;
+    return `its rules start ${String(rows)} instances and tasks, a message at most ${String(ROWS_PER_MESSAGE_MAX)}`;
   }
 
   #startInstances(item: MessageItem, now: Now): Started[] {

@@ -18,6 +18,7 @@ import {
   Results,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
+import { FEATURE_LEVEL } from './feature-level.ts';
 import { StateMachine } from './machine.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { ProposalResult } from './outcomes.ts';
@@ -45,10 +46,11 @@ export class TestReplica {
   readonly history: Command[] = [];
   timeMs = START_MS;
 
-  constructor(host: Host, store = new MemoryStore()) {
+  /** `levelMax`: as a release that supports feature levels up to this one. */
+  constructor(host: Host, store = new MemoryStore(), levelMax = FEATURE_LEVEL) {
     this.host = host;
     this.store = store;
-    this.machine = new StateMachine(host, store);
+    this.machine = new StateMachine(host, store, levelMax);
   }
 
   apply<T>(kind: number, struct: Struct<T>, body: T): Applied {

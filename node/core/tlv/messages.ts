@@ -86,6 +86,8 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   /** How full the fullest of the follower's log, state and file system is, in thousandths, and which of them. */
   storageParts: optional(u16(11)),
   storageWhat: optional(text(12)),
+  /** That the follower supports (`core/state/feature-level.ts`); absent: the first. */
+  featureLevel: optional(u16(13)),
 });
 /**
  * A piece of the state as of `lastIndex`, for a member that needs entries which are cut away (Raft §7). Pieces come in
@@ -133,6 +135,8 @@ export const ForwardPropose = struct('ForwardPropose', {
   command: bytes(3),
   /** Of a message batch: the catalog it was evaluated against, so that the leader need not decode the command. */
   catalogVersion: optional(u64(4)),
+  /** Likewise: instances and tasks that its messages start. */
+  rows: optional(u32(5)),
 });
 export const ForwardResult = struct('ForwardResult', {
   requestId: u64(1),
