@@ -178,6 +178,8 @@ export const ClusterStatusSchema = Type.Object({
       role: optional(MemberRoleSchema),
       match_index: optional(count),
       lag: optional(count),
+      /** The leader: why it gets no snapshot, which it needs: there is no room for one. */
+      snapshot_waits: optional(text),
       /** The fullest of its log, its state and its file system, and the share of that in use. */
       storage: optional(Type.Object({ what: text, share: Type.Number({ minimum: 0 }) })),
       /** Supported by its release. */
@@ -227,6 +229,8 @@ export const MemberListSchema = Type.Object({
       /** As the leader knows it: up to where its log equals the leader's, and how many entries it lacks. */
       match_index: optional(count),
       lag: optional(count),
+      /** The leader: why it gets no snapshot, which it needs: there is no room for one. */
+      snapshot_waits: optional(text),
     }),
   ),
   /** A change of the voters is under way. */

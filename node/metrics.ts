@@ -33,6 +33,8 @@ export interface CoordinatorMetrics {
   swept(table: string, count: number): void;
   /** Leader: what it takes in, by how full the fullest voter is. */
   storageLevel(level: StorageLevel): void;
+  /** A snapshot was not taken, or was refused, for want of room. */
+  snapshotWithoutRoom(side: 'sender' | 'receiver'): void;
 }
 
 export interface WorkerMetrics {

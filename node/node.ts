@@ -99,7 +99,8 @@ export class Coordinator {
     const boot = { ...parts.boot, appliedIndex, membership, membershipIndex, anchor };
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
-    this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
+    const { log, snapshots: port } = parts.ports;
+    this.#snapshots = new Snapshots({ raft: this.raft, port, log, metrics: parts.metrics, bornWith });
     this.members = new MemberDesk({
       host: parts.host,
       ports: parts.ports,
@@ -203,8 +204,10 @@ export class Coordinator {
         this.#propose(input);
         break;
       case 'snapshotTaken':
+      case 'snapshotNotTaken':
       case 'snapshotRead':
       case 'snapshotKept':
+      case 'snapshotRefused':
       case 'snapshotInstalled': {
         const replaced = this.#snapshots.step(input);
         if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
@@ -421,6 +424,7 @@ export class Coordinator {
     const { role, membership } = this.raft;
     this.#storage.look(this.#now.monotonicMs);
     if (role !== 'leader') return;
+    this.#snapshots.watch();
     const voters = [...membership.voters, ...membership.outgoing].filter((id) => this.raft.peerActive(id));
     if (!this.#storage.judge(voters)) return;
     const { level, reason } = this.#storage;

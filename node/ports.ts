@@ -37,11 +37,15 @@ export interface Proposal extends Change {
 
 /** Answers to what a `SnapshotPort` was asked. */
 export type SnapshotInput =
-  /** `head` undefined: there is nothing to take a snapshot of, or no room for it, at present. */
-  | { kind: 'snapshotTaken'; snapshotId: string; head: StateHead | undefined }
+  /** `sizeBytes`: of the stream. */
+  | { kind: 'snapshotTaken'; snapshotId: string; head: StateHead; sizeBytes: number }
+  /** There is nothing to take a snapshot of at present, or, as `noRoom` says, no room for it. */
+  | { kind: 'snapshotNotTaken'; snapshotId: string; noRoom?: string }
   | { kind: 'snapshotRead'; snapshotId: string; offset: number; bytes: Uint8Array; done: boolean }
   /** Every byte below `offset` is kept. */
   | { kind: 'snapshotKept'; snapshotId: string; offset: number }
+  /** There is no room to keep or to install it: nothing of it is left, and the state is what it was. */
+  | { kind: 'snapshotRefused'; snapshotId: string; noRoom: string }
   /** `store` holds the snapshot's state now, durably. */
   | { kind: 'snapshotInstalled'; snapshotId: string; store: KeyValueReader };
 
@@ -83,16 +87,19 @@ export interface LoopLog {
  * replacing of the state by one. Nothing here may hold up the loop: each call is answered by an input.
  */
 export interface SnapshotPort {
-  /** Answered by snapshotTaken. Kept, for reads at any offset, until it is dropped; a second drop does nothing. */
+  /** Answered by snapshotTaken or snapshotNotTaken. Kept, for reads at any offset, until it is dropped; a second drop does nothing. */
   take(snapshotId: string): void;
   /** Answered by snapshotRead, unless it is dropped meanwhile. At the end of the stream: no bytes, and done. */
   read(snapshotId: string, offset: number, bytesMax: number): void;
   drop(snapshotId: string): void;
-  /** Puts a piece aside, in order; answered by snapshotKept. Offset 0 begins anew. What is kept dies with the process. */
-  keep(snapshotId: string, offset: number, bytes: Uint8Array): void;
+  /**
+   * Puts a piece aside, in order; answered by snapshotKept, or by snapshotRefused once for all of them. Offset 0 begins
+   * anew. What is kept dies with the process. `sizeBytes`: of all pieces, 0 when that is not known.
+   */
+  keep(snapshotId: string, offset: number, bytes: Uint8Array, sizeBytes: number): void;
   /**
    * Replaces the whole state by what was kept, and puts `anchor` under ANCHOR_KEY: in one durable step, after every
-   * commit before it. Answered by snapshotInstalled.
+   * commit before it. Answered by snapshotInstalled or snapshotRefused.
    */
   install(snapshotId: string, anchor: Uint8Array): void;
   abandon(snapshotId: string): void;

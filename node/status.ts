@@ -42,6 +42,7 @@ export function clusterStatus(source: StatusSource): unknown {
         address,
         ...(httpAddress === undefined ? {} : { http_address: httpAddress }),
         ...lagOf(raft, id),
+        ...waitOf(raft, id),
         ...storageOf(source, id),
         ...levelOf(source, id),
       };
@@ -73,7 +74,10 @@ export function clusterStatus(source: StatusSource): unknown {
 /** `GET /api/v1/cluster/members`. */
 export function membersStatus({ raft }: StatusSource): MemberList {
   const list = memberList(raft.membership);
-  return { ...list, members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id) })) };
+  return {
+    ...list,
+    members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id), ...waitOf(raft, member.id) })),
+  };
 }
 
 /** How far a member has the log; only the leader knows. */
@@ -81,6 +85,12 @@ function lagOf(raft: Raft, id: string): { match_index?: number; lag?: number } {
   const matchIndex = raft.role === 'leader' ? raft.matchIndexOf(id) : undefined;
   if (matchIndex === undefined) return {};
   return { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) };
+}
+
+/** Why a member that needs a snapshot gets none; only the leader knows. */
+function waitOf(raft: Raft, id: string): { snapshot_waits?: string } {
+  const reason = raft.role === 'leader' ? raft.snapshotWait(id) : undefined;
+  return reason === undefined ? {} : { snapshot_waits: reason };
 }
 
 function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): string {

@@ -58,6 +58,7 @@ export class CountingMetrics {
     commitLatency: () => this.add('committed'),
     stateHashMismatch: () => this.add('hash mismatch'),
     swept: (table, count) => this.add(`swept ${table}`, count),
+    snapshotWithoutRoom: (side) => this.add(`no room at the ${side}`),
     storageLevel: (level) => this.add(`storage ${level}`),
   };
 

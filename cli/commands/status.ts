@@ -74,6 +74,9 @@ function summaryLines(status: ClusterStatus): string[] {
   lines.push(`Now: ${counts.join(', ')}`);
   const late = laterLevels(status);
   if (late !== undefined) lines.push(late);
+  for (const { id, snapshot_waits: reason } of status.coordinators) {
+    if (reason !== undefined) lines.push(`${id} needs a snapshot, and there is no room for it: ${reason}`);
+  }
   if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
   if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;

@@ -21,6 +21,8 @@ export interface BackupDeskParts {
   dir: string;
   clusterName: string;
   bornWith: readonly string[];
+  /** Why there is no room for so many bytes more; undefined: there is. */
+  noRoom: (bytes: number) => string | undefined;
   log: Pick<LoopLog, 'info' | 'warn'>;
 }
 
@@ -34,7 +36,9 @@ export class BackupDesk implements BackupGate {
   }
 
   async take(): Promise<Backup> {
-    const { disk, dir, clusterName, bornWith, log } = this.#parts;
+    const { disk, dir, clusterName, bornWith, noRoom, log } = this.#parts;
+    const reason = noRoom(disk.current.usedBytes());
+    if (reason !== undefined) throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reason}`);
     const { clusterId, term, index } = await this.#readIndex();
     await this.#committed(index);
     const startedMs = performance.now();

@@ -104,6 +104,7 @@ export class CoordinatorProcess {
       dir: join(config.dataDir, 'snapshots'),
       answer: (input) => this.#take(input),
       onFatal: (error) => this.#fail(error),
+      noRoom: (bytes) => gauge.noRoom(bytes),
       log,
     });
     this.#links = new MemberLinks(config.nodeId, config.coordinators, config.join);
@@ -136,7 +137,7 @@ export class CoordinatorProcess {
       clock: readClocks,
     });
     loadAdminKey(config.auth.adminKeyFile, this.#keyRing);
-    this.#api = this.#openApi();
+    this.#api = this.#openApi(gauge);
     parts.tls?.follow(this.#net, this.#api);
     this.#turns = new Turns({
       turn: () => this.#turn(),
@@ -178,7 +179,7 @@ export class CoordinatorProcess {
       fileBytes: () => stateDisk.current.fileBytes(),
       bytesMax: config.limits.stateMapBytesMax,
     };
-    const gauge = new StorageGauge(config.dataDir, log, state);
+    const gauge = new StorageGauge(config.dataDir, log, state, config.limits.storageHardPercent / 100);
     nodeMetrics.observeStorage({ log: () => fillOf(log), state: () => fillOf(state), disk: () => gauge.disk() });
     const started = new CoordinatorProcess(config, parts, { logStore, stateDisk, gauge });
     try {
@@ -215,7 +216,7 @@ export class CoordinatorProcess {
     });
   }
 
-  #openApi(): ApiServer {
+  #openApi(gauge: StorageGauge): ApiServer {
     const config = this.#config;
     const parts = this.#parts;
     return new ApiServer({
@@ -243,6 +244,7 @@ export class CoordinatorProcess {
         dir: join(config.dataDir, 'snapshots'),
         clusterName: config.clusterName,
         bornWith: config.coordinators.map(({ id }) => id),
+        noRoom: (bytes) => gauge.noRoom(bytes),
         log: loopLog(parts.logging),
       }),
       log: parts.logging.component('http'),

@@ -7,7 +7,7 @@ import type { DiskPlan } from './sim-disk.ts';
 export const FAULTS = [
   ...(['crash', 'crash in a write', 'crash after a vote', 'power loss', 'crash, then power loss'] as const),
   ...(['rolling restart', 'pause', 'slow loop', 'clock jump', 'clock freeze'] as const),
-  ...(['log stall', 'state stall', 'disk error', 'bit flip'] as const),
+  ...(['log stall', 'state stall', 'disk error', 'full disk', 'bit flip'] as const),
   ...PARTITIONS,
   ...(['reset', 'replay', 'slow network'] as const),
   ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),

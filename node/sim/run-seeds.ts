@@ -57,6 +57,11 @@ export const RARE_STATES = [
   ...['leader with a stalled disk deposed', 'learner promoted under a partition'],
   ...['joint membership committed', 'membership committed', 'leader removed'],
   ...['snapshot installed', 'snapshot installed with a joint membership in the log'],
+  ...[
+    'no room for a snapshot at its sender',
+    'no room for a snapshot at its receiver',
+    'no room to install a snapshot',
+  ],
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],
 ] as const;
 

@@ -27,6 +27,9 @@ const SLOW_TURN_US_MAX = 40_000;
 /** What the product says of an entry whose checksum is wrong. */
 const DAMAGE = 'on disk is intact';
 const SNAPSHOT_PIECE_BYTES = 16 * 1024;
+/** Over both limits: messages are refused, and task work waits. */
+const FULL_SHARE = 0.95;
+const NO_ROOM = 'the simulated disk is full';
 
 /** Of an operator's orders: no request of an ingress. */
 const ORDER_ID = Number.MAX_SAFE_INTEGER;
@@ -137,6 +140,7 @@ export class SimCoordinator implements Endpoint {
         store: this.stateDisk.store,
         boot: this.logDisk.boot,
         logBytes: () => this.logDisk.bytes,
+        storage: () => ({ what: 'disk', share: this.stateDisk.room === 'none' ? FULL_SHARE : 0 }),
       },
       this.clock.now(),
     );
@@ -171,6 +175,7 @@ export class SimCoordinator implements Endpoint {
     this.logDisk.flusher.heal();
     this.stateDisk.flusher.heal();
     this.logDisk.repair();
+    this.stateDisk.room = 'enough';
     this.clock.heal();
     this.crashInWrite = undefined;
     this.crashAfterVote = undefined;
@@ -295,9 +300,21 @@ export class SimCoordinator implements Endpoint {
         if (input !== undefined) this.#take(input);
       });
     };
+    /** Further pieces of it may still come. */
+    let refusedId: string | undefined;
+    const refuse = (snapshotId: string): void => {
+      refusedId = snapshotId;
+      later(() => ({ kind: 'snapshotRefused', snapshotId, noRoom: NO_ROOM }));
+    };
     return {
       take: (snapshotId) => {
-        later(() => ({ kind: 'snapshotTaken', snapshotId, head: snapshots.take(snapshotId) }));
+        later(() => {
+          if (this.stateDisk.room === 'none') return { kind: 'snapshotNotTaken', snapshotId, noRoom: NO_ROOM };
+          const taken = snapshots.take(snapshotId);
+          return taken === undefined
+            ? { kind: 'snapshotNotTaken', snapshotId }
+            : { kind: 'snapshotTaken', snapshotId, ...taken };
+        });
       },
       read: (snapshotId, offset, bytesMax) => {
         // Small pieces, or no state of a simulation had more than one.
@@ -308,10 +325,21 @@ export class SimCoordinator implements Endpoint {
       },
       drop: (snapshotId) => snapshots.drop(snapshotId),
       keep: (snapshotId, offset, bytes) => {
+        if (offset === 0) refusedId = undefined;
+        if (refusedId === snapshotId) return;
+        if (this.stateDisk.room === 'none') {
+          refuse(snapshotId);
+          return;
+        }
         const kept = snapshots.keep(snapshotId, offset, bytes);
         later(() => ({ kind: 'snapshotKept', snapshotId, offset: kept }));
       },
       install: (snapshotId, anchor) => {
+        if (this.stateDisk.room !== 'enough') {
+          this.#world.counters.add('no room to install a snapshot');
+          refuse(snapshotId);
+          return;
+        }
         const { incarnation } = this.process;
         this.#world.counters.add('snapshot installed');
         this.stateDisk.install(snapshotId, anchor, () => {

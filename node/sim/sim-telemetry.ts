@@ -30,6 +30,7 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     raftProgress: nothing,
     commitLatency: nothing,
     swept: (table, count) => counters.add(`swept ${table}`, count),
+    snapshotWithoutRoom: (side) => counters.add(`no room for a snapshot at its ${side}`),
     storageLevel: (level) => counters.add(`storage ${level}`),
     stateHashMismatch: () => demand(false, 'stateHash', () => 'the product itself found a replica that has diverged'),
   };

@@ -15,10 +15,13 @@ import type { Following } from './following.ts';
 import { decodeMembership, type Membership } from './membership.ts';
 import type { Replica } from './replica.ts';
 
-/** What the driver is asked for; `store` and `install` are answered by `stored` and `installed`. */
+/** What the driver is asked for; `store` and `install` are answered by `stored` and `installed`, or by `refused`. */
 export type SnapshotWrite =
-  /** A piece to keep aside; offset 0 begins anew, whatever was there under another id is worth nothing. */
-  | { kind: 'store'; snapshotId: string; offset: number; bytes: Uint8Array }
+  /**
+   * A piece to keep aside; offset 0 begins anew, whatever was there under another id is worth nothing. `sizeBytes`: of all
+   * pieces together, 0 when that is not known.
+   */
+  | { kind: 'store'; snapshotId: string; offset: number; bytes: Uint8Array; sizeBytes: number }
   /** Replaces the state by the pieces, with `anchor` beside it (`RaftBoot.anchor`), durably and in one step. */
   | { kind: 'install'; snapshotId: string; anchor: Uint8Array }
   | { kind: 'abandon'; snapshotId: string };
@@ -28,6 +31,7 @@ interface Incoming {
   readonly anchor: Entry;
   readonly membership: Membership;
   readonly membershipIndex: number;
+  readonly sizeBytes: number;
   /** Every byte below was handed to the driver, and every byte below `storedOffset` was kept by it. */
   offset: number;
   storedOffset: number;
@@ -78,20 +82,20 @@ export class SnapshotReceiver {
     if (incoming.complete) return;
     incoming.offset += chunk.length;
     incoming.complete = request.done;
-    this.#writes.push({ kind: 'store', snapshotId, offset, bytes: chunk });
+    this.#writes.push({ kind: 'store', snapshotId, offset, bytes: chunk, sizeBytes: incoming.sizeBytes });
   }
 
   /** False: only a first piece can begin one. */
   #begin({ snapshotId, lastIndex, lastTerm, offset, ...request }: Body<'INSTALL_SNAPSHOT'>): boolean {
     const { host } = this.#replica;
     const anchor = request.anchor === undefined ? undefined : decodeEntry(host, request.anchor);
-    const { membership, membershipIndex } = request;
+    const { membership, membershipIndex, sizeBytes = 0 } = request;
     if (offset !== 0 || membership === undefined || membershipIndex === undefined) return false;
     if (anchor?.index !== lastIndex || anchor.term !== lastTerm) return false;
     this.#abandon();
     this.#incoming = {
       ...{ snapshotId, anchor, membership: decodeMembership(host, membership), membershipIndex },
-      ...{ offset: 0, storedOffset: 0, complete: false },
+      ...{ sizeBytes, offset: 0, storedOffset: 0, complete: false },
     };
     return true;
   }
@@ -111,6 +115,15 @@ export class SnapshotReceiver {
     replica.installing = true;
     if (replica.role === 'candidate') replica.follow(replica.term, undefined);
     this.#install = { kind: 'install', snapshotId, anchor: incoming.anchor.bytes };
+  }
+
+  /** The driver has no room for it: the state is what it was, and the sender asks again. */
+  refused(snapshotId: string, noRoom: string): void {
+    const replica = this.#replica;
+    if (this.#incoming?.snapshotId !== snapshotId) return;
+    replica.installing = false;
+    this.#abandon();
+    if (replica.leaderId !== undefined) this.#answer(replica.leaderId, snapshotId, 0, false, noRoom);
   }
 
   /** The state is that of the snapshot now, on disk. */
@@ -139,12 +152,14 @@ export class SnapshotReceiver {
     if (this.#incoming === undefined) return;
     const { snapshotId } = this.#incoming;
     this.#incoming = undefined;
+    this.#install = undefined;
     this.#writes = this.#writes.filter((write) => write.snapshotId !== snapshotId);
     this.#writes.push({ kind: 'abandon', snapshotId });
   }
 
-  #answer(to: string, snapshotId: string, offset: number, ok: boolean): void {
+  #answer(to: string, snapshotId: string, offset: number, ok: boolean, noRoom?: string): void {
     const { term, outbox } = this.#replica;
-    outbox.hold(to, { kind: 'INSTALL_SNAPSHOT_RESPONSE', body: { term, snapshotId, offset, ok } });
+    const body = { term, snapshotId, offset, ok, ...(noRoom === undefined ? {} : { noRoom }) };
+    outbox.hold(to, { kind: 'INSTALL_SNAPSHOT_RESPONSE', body });
   }
 }

@@ -109,6 +109,8 @@ export const InstallSnapshot = struct('InstallSnapshot', {
   /** With offset 0: the membership as of lastIndex (`core/raft/membership.ts`) and the index of the entry that brought it. */
   membership: optional(bytes(11)),
   membershipIndex: optional(u64(12)),
+  /** With offset 0: of the whole, so that the receiver can look for room. */
+  sizeBytes: optional(u64(13)),
 });
 export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
   term: u64(1),
@@ -117,6 +119,8 @@ export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
   offset: u64(3),
   /** False: what was sent does not fit there, go on from `offset`. */
   ok: bool(4),
+  /** Nothing is kept, for want of room, as this says: try again later, from the start. */
+  noRoom: optional(text(5)),
 });
 /**
  * To a coordinator that asks or answers as a member and is none by the committed membership at this index, or is one

@@ -14,6 +14,7 @@ const TYPES_MAX = 500;
 const WORKERS_MAX = 1_000;
 
 const ROLES = ['follower', 'candidate', 'leader'] as const;
+const SNAPSHOT_SIDES = ['sender', 'receiver'] as const;
 const STORAGE_LEVELS: readonly StorageLevel[] = ['open', 'soft', 'hard'];
 
 /** A coordinator's reports under the names and labels that its users know. */
@@ -116,6 +117,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
 
   swept(table: string, count: number): void {
     this.#raft.swept.inc({ table }, count);
+  }
+
+  snapshotWithoutRoom(side: (typeof SNAPSHOT_SIDES)[number]): void {
+    this.#raft.snapshotsWithoutRoom.inc({ side });
   }
 
   storageLevel(level: StorageLevel): void {
@@ -259,6 +264,7 @@ interface RaftMetrics {
   mismatches: Counter;
   swept: Counter<'table'>;
   storage: Gauge<'level'>;
+  snapshotsWithoutRoom: Counter<'side'>;
 }
 
 function raftMetrics(registry: Registry): RaftMetrics {
@@ -299,6 +305,7 @@ function raftMetrics(registry: Registry): RaftMetrics {
       labelNames: ['table'],
       registers,
     }),
+    snapshotsWithoutRoom: withoutRoom(registers),
     storage: new Gauge({
       name: 'distric_storage_level',
       help: 'Leader: 1 for what holds by the fullest voter. open: all is taken; soft: no messages; hard: no task work either.',
@@ -306,4 +313,15 @@ function raftMetrics(registry: Registry): RaftMetrics {
       registers,
     }),
   };
+}
+
+function withoutRoom(registers: Registry[]): Counter<'side'> {
+  const counter = new Counter({
+    name: 'distric_snapshots_without_room_total',
+    help: 'Snapshots that were not taken, or were refused, for want of room on the disk.',
+    labelNames: ['side'],
+    registers,
+  });
+  for (const side of SNAPSHOT_SIDES) counter.inc({ side }, 0);
+  return counter;
 }
