@@ -10,6 +10,7 @@
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
 import type { Host } from '../base/host.ts';
+import { admissionFault } from './admission.ts';
 import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import {
@@ -19,6 +20,7 @@ import {
   LOG_KEPT,
   STORAGE_LIMITS,
 } from './coordinator-parts.ts';
+import { GossipView } from './gossip-view.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
@@ -34,7 +36,7 @@ import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import { MemberDesk } from './member-desk.ts';
 import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
-import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal } from './proposals.ts';
 import { Durability } from './durability.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
@@ -59,6 +61,7 @@ export class Coordinator {
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly members: MemberDesk;
+  readonly gossip = new GossipView();
   readonly #durability: Durability;
   readonly #storage: StorageWatch;
   readonly #sweeper: Sweeper;
@@ -188,6 +191,9 @@ export class Coordinator {
         break;
       case 'stateCommitted':
         this.#durability.committed();
+        break;
+      case 'gossip':
+        this.gossip.hear(input.news, now.monotonicMs);
         break;
       case 'propose':
         this.#propose(input);
@@ -353,29 +359,13 @@ export class Coordinator {
   /** Why the leader will not append this; nothing is kept then. */
   #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
     if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
-    if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
-    if (this.#hashes.disputed)
-      return refusal('STATE_DIVERGED', 'the replicas differ, and no majority has the same state');
-    if (this.#proposals.unappliedBytes >= (this.#config.unappliedBytesMax ?? UNAPPLIED_BYTES_MAX)) {
-      return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
-    }
-    if (commandKind !== COMMAND.messages) return undefined;
-    const { minVotersForWrites } = this.state;
-    if (minVotersForWrites > 0) {
-      return refusal('BOOTSTRAPPING', `messages are taken once ${String(minVotersForWrites)} voters are in`);
-    }
-    if (this.#storage.level !== 'open') return refusal('STORAGE_FULL', this.#storage.reason);
-    if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
-      return refusal(
-        'CATALOG_STALE',
-        `the catalog is at version ${String(this.state.catalog.version)} or about to change`,
-      );
-    }
-    if (this.state.instances.active.size >= this.#config.activeInstancesMax) {
-      const max = String(this.#config.activeInstancesMax);
-      return refusal('QUEUE_FULL', `${max} instances are running, the limit: workers do not keep up`);
-    }
-    return undefined;
+    return admissionFault(commandKind, catalogVersion, {
+      config: this.#config,
+      state: this.state,
+      proposals: this.#proposals,
+      hashes: this.#hashes,
+      storage: this.#storage,
+    });
   }
 
   #appendEntry(kind: number, command: Uint8Array, origin: Origin): void {

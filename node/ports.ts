@@ -7,6 +7,7 @@ import type { Query } from './core/state/query.ts';
 import type { StateHead } from './core/state/snapshot-stream.ts';
 import type { KeyValueReader, Writes } from './core/state/store.ts';
 import type { Message } from './core/tlv/messages.ts';
+import type { GossipNews } from './gossip-view.ts';
 import type { Consistency, QueryOutcome } from './requests.ts';
 
 export type PeerRole = 'coordinator' | 'worker';
@@ -49,6 +50,7 @@ export type Input =
   | { kind: 'persisted'; sequence: number }
   /** The writes handed to `commitState` are durable. */
   | { kind: 'stateCommitted' }
+  | { kind: 'gossip'; news: GossipNews }
   | Proposal
   | SnapshotInput
   | { kind: 'query'; requestId: number; query: Query; consistency: Consistency };

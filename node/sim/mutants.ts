@@ -434,8 +434,8 @@ export const MUTANTS: readonly Mutant[] = [
     check: 'catalog',
     edits: [
       {
-        file: LOOP,
-        find: 'if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {',
+        file: 'node/admission.ts',
+        find: 'if (catalogVersion !== state.catalog.version || proposals.catalogChanges > 0) {',
         replace: 'if (catalogVersion === undefined) {',
       },
       {
