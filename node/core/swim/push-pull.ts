@@ -1,6 +1,9 @@
 /**
  * When to exchange everything with a peer: after a link came up, which is also how a member joins and how the halves
  * of a partition find each other, and now and then with anybody, for what gossip has missed.
+ *
+ * A newcomer is a member that has not heard everything yet from one that is none. What it is told then is news to itself
+ * alone. Two newcomers that have told each other what little they hold do so again once one of them is none any more.
  */
 import type { Random } from '../../../base/random.ts';
 import type { Members } from './members.ts';
@@ -19,8 +22,12 @@ interface PushPullOptions {
 
 export class PushPull {
   readonly #options: PushPullOptions;
-  /** New links to peers that were not alive here, and when to use each. */
+  /** Peers to exchange with, and when. */
   readonly #due = new Map<string, number>();
+  /** Of a newcomer: others that had as little to tell. */
+  readonly #newcomers = new Set<string>();
+  /** When a newcomer takes what it holds for everything. */
+  #newcomerUntilMs: number;
   #roundAtMs: number;
   /** Doubles up to the regular one: members that come together miss some of each other at first. */
   #roundMs: number;
@@ -28,6 +35,7 @@ export class PushPull {
   constructor(options: PushPullOptions, nowMs: number) {
     this.#options = options;
     this.#roundMs = options.config.firstPushPullMs;
+    this.#newcomerUntilMs = nowMs + 2 * this.#roundMs;
     this.#roundAtMs = nowMs + this.#roundMs * (0.5 + options.random.fraction());
   }
 
@@ -35,15 +43,25 @@ export class PushPull {
     return Math.min(this.#roundAtMs, ...this.#due.values());
   }
 
-  linkUp(peer: string, nowMs: number): void {
-    const { config, random, members } = this.#options;
-    if (!members.isAlive(peer)) this.#due.set(peer, nowMs + random.fraction() * config.pushPullDelayMs);
+  isNewcomer(nowMs: number): boolean {
+    return nowMs < this.#newcomerUntilMs;
   }
 
-  /** That peer has told everything; to a newcomer anybody has. */
-  heard(peer: string, isNewcomer: boolean): void {
-    if (isNewcomer) this.#due.clear();
-    else this.#due.delete(peer);
+  linkUp(peer: string, nowMs: number): void {
+    if (this.isNewcomer(nowMs) || !this.#options.members.isAlive(peer)) this.#soon(peer, nowMs);
+  }
+
+  /** That peer has told everything it holds. */
+  heard(peer: string, isPeerNewcomer: boolean, nowMs: number): void {
+    this.#due.delete(peer);
+    if (!this.isNewcomer(nowMs)) return;
+    if (isPeerNewcomer) {
+      this.#newcomers.add(peer);
+      return;
+    }
+    this.#newcomerUntilMs = nowMs;
+    this.#due.clear();
+    for (const other of this.#newcomers) if (other !== peer) this.#soon(other, nowMs);
   }
 
   turn(nowMs: number): void {
@@ -54,10 +72,17 @@ export class PushPull {
       if (streams.has(peer)) exchange(peer);
     }
     if (nowMs < this.#roundAtMs) return;
-    this.#roundMs = Math.min(this.#roundMs * 2, this.#intervalMs());
-    this.#roundAtMs = nowMs + this.#roundMs * (0.5 + random.fraction());
     const peers = [...streams];
-    if (peers.length > 0) exchange(random.pick(peers));
+    if (peers.length > 0) {
+      exchange(random.pick(peers));
+      this.#roundMs = Math.min(this.#roundMs * 2, this.#intervalMs());
+    }
+    this.#roundAtMs = nowMs + this.#roundMs * (0.5 + random.fraction());
+  }
+
+  #soon(peer: string, nowMs: number): void {
+    const { config, random } = this.#options;
+    this.#due.set(peer, nowMs + random.fraction() * config.pushPullDelayMs);
   }
 
   #intervalMs(): number {

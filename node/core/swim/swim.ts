@@ -62,7 +62,6 @@ export class Swim {
   #streamAnswers = 0;
   /** Times of this process, as all below. */
   #nowMs = 0;
-  #newcomerUntilMs: number;
   #probeAtMs: number;
   #gossipAtMs: number;
   #reconnectAtMs: number;
@@ -95,7 +94,6 @@ export class Swim {
     const exchange = (peer: string): void => this.#exchange(peer, false);
     this.#pushPull = new PushPull({ config, random, members: this.#members, streams: this.#streams, exchange }, nowMs);
     this.#nowMs = nowMs;
-    this.#newcomerUntilMs = nowMs + 2 * config.firstPushPullMs;
     // Members that start together are not to act together.
     this.#probeAtMs = nowMs + random.fraction() * config.probeMs;
     this.#gossipAtMs = nowMs + random.fraction() * config.gossipMs;
@@ -173,8 +171,7 @@ export class Swim {
     // An ACK that is handed on names another member than the one that sent it, but never this one.
     if (from === selfId) return;
     // What a newcomer is told when it joins is news to itself alone, but for what the sender says of itself.
-    const isNewcomer = this.#nowMs < this.#newcomerUntilMs;
-    const isOld = message.kind === 'PUSH_PULL' && isNewcomer;
+    const isOld = message.kind === 'PUSH_PULL' && this.#pushPull.isNewcomer(this.#nowMs);
     const corrections = this.#learnAll(claims, from, isOld);
     switch (message.kind) {
       case 'PING':
@@ -191,7 +188,7 @@ export class Swim {
         this.#prober.onNack(route, message.body);
         break;
       case 'PUSH_PULL':
-        this.#pushPull.heard(from, isNewcomer);
+        this.#pushPull.heard(from, message.body.newcomer === true, this.#nowMs);
         if (route.over === 'stream' && !message.body.answer) this.#exchange(route.peer, true);
         break;
       case 'STATE':
@@ -338,7 +335,11 @@ export class Swim {
     const { selfId, cluster, ports } = this.#options;
     if (!this.#own.started) return;
     const claims = [this.#own.claim, ...this.#members.claims(this.#nowMs)];
-    ports.send({ over: 'stream', peer }, { kind: 'PUSH_PULL', body: { from: selfId, cluster, answer, claims } });
+    const newcomer = this.#pushPull.isNewcomer(this.#nowMs);
+    ports.send(
+      { over: 'stream', peer },
+      { kind: 'PUSH_PULL', body: { from: selfId, cluster, answer, claims, newcomer } },
+    );
   }
 
   #answered(by: Route['over']): void {

@@ -108,6 +108,8 @@ export const PushPull = struct('PushPull', {
   cluster: text(2),
   answer: bool(3),
   claims: list(4, MemberClaim),
+  /** The sender is new and may hold little. */
+  newcomer: optional(bool(5)),
 });
 
 // ---- Raft ----------------------------------------------------------------------------------------------------
