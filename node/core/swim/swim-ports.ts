@@ -7,6 +7,20 @@ export type Route = { over: 'datagram'; address: string } | { over: 'stream'; pe
 type GossipKind = 'PING' | 'ACK' | 'PING_REQ' | 'STATE' | 'NACK' | 'PUSH_PULL';
 export type GossipMessage = Extract<Message, { kind: GossipKind }>;
 
+const GOSSIP_KINDS: Readonly<Record<GossipKind, true>> = {
+  PING: true,
+  ACK: true,
+  PING_REQ: true,
+  STATE: true,
+  NACK: true,
+  PUSH_PULL: true,
+};
+
+/** What names its sender: PING and ACK without one only measure a round trip. */
+export function isGossip(message: Message): message is GossipMessage {
+  return Object.hasOwn(GOSSIP_KINDS, message.kind) && (message as GossipMessage).body.from !== undefined;
+}
+
 export interface MemberView {
   readonly id: string;
   readonly incarnation: number;

@@ -13,7 +13,7 @@
  */
 import type { Host } from '../../../base/host.ts';
 import type { Random } from '../../../base/random.ts';
-import { encodeMessage, type Body, type MemberClaim } from '../tlv/messages.ts';
+import { encodedBytes, type Body, type MemberClaim } from '../tlv/messages.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
 import { isSound, STATUS_NAMES } from './claim.ts';
 import { LocalHealth } from './local-health.ts';
@@ -360,7 +360,7 @@ export class Swim {
     }
     // Of an empty list, which an optional one does not have yet.
     const empty = { ...message, body: { ...message.body, claims: [] } } as GossipMessage;
-    let bytesLeft = payloadBytesMax - payloadBytes(host, empty);
+    let bytesLeft = payloadBytesMax - encodedBytes(host, empty);
     const claims: MemberClaim[] = [];
     for (const claim of first) {
       bytesLeft -= claimBytes(host, claim);
@@ -374,14 +374,10 @@ export class Swim {
   }
 }
 
-function payloadBytes(host: Host, message: GossipMessage): number {
-  return encodeMessage(host, message).payload.length;
-}
-
-const NO_CLAIMS: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [] } };
-
 /** In a list of claims. */
 function claimBytes(host: Host, claim: MemberClaim): number {
   const one: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [claim] } };
-  return payloadBytes(host, one) - payloadBytes(host, NO_CLAIMS);
+  return encodedBytes(host, one) - encodedBytes(host, NO_CLAIMS);
 }
+
+const NO_CLAIMS: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [] } };

@@ -3,6 +3,7 @@
  * Codes and tags are never reused; fields are only ever added, as optional ones.
  */
 import type { Host } from '../../../base/host.ts';
+import { structSize } from './struct-encoder.ts';
 import type { Infer, Struct } from './struct.ts';
 import { bool, bytes, decode, encode, f64, list, nested, optional, struct, text, u16, u32, u64, u8 } from './struct.ts';
 
@@ -221,6 +222,13 @@ export const PluginTypeInfo = struct('PluginTypeInfo', {
 });
 /** An attempt as both sides name it. */
 export const AttemptKey = struct('AttemptKey', { instanceId: text(1), taskId: text(2), token: u64(3) });
+/** Slots that a worker keeps for the tasks of one workflow or of one type. */
+export const SlotReservation = struct('SlotReservation', {
+  /** 'workflow' | 'type' */
+  of: text(1),
+  name: text(2),
+  slots: u32(3),
+});
 export const WorkerHello = struct('WorkerHello', {
   workerId: text(1),
   /** New at each start of the worker process: results of an earlier session's attempts are stale. */
@@ -231,7 +239,14 @@ export const WorkerHello = struct('WorkerHello', {
   /** Attempts this worker has, running or finished and not yet acknowledged. */
   attempts: list(6, AttemptKey),
   draining: bool(7),
+  zone: optional(text(8)),
+  /** `name=value` */
+  labels: optional(list(9, 'text')),
+  softwareVersion: optional(text(10)),
+  reserved: optional(list(11, SlotReservation)),
 });
+/** From time to time, to the leader: shares, in thousandths, of the machine's processors and memory that are in use. */
+export const WorkerUsage = struct('WorkerUsage', { session: text(1), cpuParts: u16(2), memoryParts: u16(3) });
 /** Answer of a coordinator; only the leader registers. */
 export const WorkerWelcome = struct('WorkerWelcome', {
   session: text(1),
@@ -374,6 +389,7 @@ export const MESSAGES = {
   WORKER_HELLO: bulk(0x3006, WorkerHello),
   WORKER_DRAIN: bulk(0x3007, WorkerDrain),
   WORKER_WELCOME: bulk(0x3008, WorkerWelcome),
+  WORKER_USAGE: bulk(0x3009, WorkerUsage),
   CLIENT_MESSAGE: bulk(0x4001, ClientMessage),
   CLIENT_RESPONSE: bulk(0x4002, ClientResponse),
   CLIENT_QUERY: bulk(0x4003, ClientQuery),
@@ -403,6 +419,11 @@ export function kindOfCode(code: number): MessageKind | undefined {
 export function encodeMessage(host: Host, message: Message): { code: number; payload: Uint8Array } {
   const { code, struct: body } = MESSAGES[message.kind];
   return { code, payload: encode(host, body as Struct<unknown>, message.body) };
+}
+
+/** Of the payload. */
+export function encodedBytes(host: Host, message: Message): number {
+  return structSize(host, MESSAGES[message.kind].struct, message.body);
 }
 
 /** Undefined for a code this version does not know: skipped and counted. Throws MalformedError. */

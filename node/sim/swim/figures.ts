@@ -19,6 +19,9 @@ export interface FigureRow extends Omit<Setting, 'config'> {
   detectionP50: number;
   detectionP99: number;
   detectionMax: number;
+  /** The same, by those that are never paused. */
+  steadyP50: number;
+  steadyP99: number;
   /** From the first member that holds it for failed to the last. */
   convergenceP50: number;
   convergenceP99: number;
@@ -61,13 +64,20 @@ export function measure(setting: Setting, seed: number): FigureRow {
   cluster.run(seconds);
   const { sent, datagramBytesMax } = cluster.network;
   const perMember = (count: number): number => count / size / seconds;
-  const detections = run.crashes.flatMap(({ atUs, knownAtUs }) => [...knownAtUs.values()].map((us) => us - atUs));
+  const timesBy = (counts: (observer: string) => boolean): number[] =>
+    run.crashes.flatMap(({ atUs, knownAtUs }) =>
+      [...knownAtUs].filter(([observer]) => counts(observer)).map(([, us]) => us - atUs),
+    );
+  const detections = timesBy(() => true);
+  const steadyDetections = timesBy((observer) => !pausing.has(observer));
   const spreads = run.crashes.map(({ knownAtUs }) => Math.max(...knownAtUs.values()) - Math.min(...knownAtUs.values()));
   return {
     ...{ size, loss, pauses, seconds },
     detectionP50: percentile(detections, 0.5),
     detectionP99: percentile(detections, 0.99),
     detectionMax: percentile(detections, 1),
+    steadyP50: percentile(steadyDetections, 0.5),
+    steadyP99: percentile(steadyDetections, 0.99),
     convergenceP50: percentile(spreads, 0.5),
     convergenceP99: percentile(spreads, 0.99),
     joinSeconds,

@@ -6,11 +6,11 @@ import type { SwimConfig } from '../../core/swim/swim-config.ts';
 import type { GossipMessage, Route, SwimEvent } from '../../core/swim/swim-ports.ts';
 import { Swim } from '../../core/swim/swim.ts';
 import { DATAGRAM_BYTES_MAX, SEAL_BYTES } from '../../core/tlv/datagram.ts';
-import { decodeMessage, encodeMessage } from '../../core/tlv/messages.ts';
+import { decodeMessage, encodedBytes, encodeMessage } from '../../core/tlv/messages.ts';
 import { nodeHost } from '../../io/host.ts';
 import type { EventQueue } from '../event-queue.ts';
 import type { Envelope } from './envelope.ts';
-import { FRAME_BYTES, type Receiver, type SwimNetwork } from './swim-network.ts';
+import { FRAME_BYTES, type Parcel, type Receiver, type SwimNetwork } from './swim-network.ts';
 
 export interface MemberWatch {
   /** `isOwn`: found by this member itself in a turn, not told by a message. */
@@ -157,14 +157,10 @@ export class SimMember implements Receiver {
     this.#input((swim) => swim.describe(this.details(labels), this.#nowMs()));
   }
 
-  datagram(bytes: Uint8Array, fromAddress: string): void {
+  datagram(parcel: Parcel, fromAddress: string): void {
     this.#input((swim) => {
-      const { envelope } = this.#options;
-      const payload = envelope === undefined ? bytes : envelope.open(this.id, this.#life, bytes);
-      if (payload === undefined) return;
-      const code = ((payload[0] ?? 0) << 8) | (payload[1] ?? 0);
-      const message = decodeMessage(nodeHost, code, payload.subarray(CODE_BYTES)) as GossipMessage;
-      swim.receive({ over: 'datagram', address: fromAddress }, message, this.#nowMs());
+      const message = parcel instanceof Uint8Array ? this.#open(parcel) : parcel;
+      if (message !== undefined) swim.receive({ over: 'datagram', address: fromAddress }, message, this.#nowMs());
     });
   }
 
@@ -246,14 +242,24 @@ export class SimMember implements Receiver {
       network.stream(this, route.peer, message);
       return;
     }
+    const bytes = encodedBytes(nodeHost, message) + FRAME_BYTES + SEAL_BYTES;
+    network.datagram(this, route.address, envelope === undefined ? message : this.#seal(message, envelope), bytes);
+  }
+
+  #seal(message: GossipMessage, envelope: Envelope): Uint8Array {
     const { code, payload } = encodeMessage(nodeHost, message);
     const frame = new Uint8Array(payload.length + CODE_BYTES);
     frame[0] = code >> 8;
     frame[1] = code;
     frame.set(payload, CODE_BYTES);
-    const bytes = envelope === undefined ? frame : envelope.seal(this.id, this.#life, frame);
-    const overheadBytes = FRAME_BYTES - CODE_BYTES + (envelope === undefined ? SEAL_BYTES : 0);
-    network.datagram(this, route.address, bytes, overheadBytes);
+    return envelope.seal(this.id, this.#life, frame);
+  }
+
+  #open(bytes: Uint8Array): GossipMessage | undefined {
+    const payload = this.#options.envelope?.open(this.id, this.#life, bytes);
+    if (payload === undefined) return undefined;
+    const code = ((payload[0] ?? 0) << 8) | (payload[1] ?? 0);
+    return decodeMessage(nodeHost, code, payload.subarray(CODE_BYTES)) as GossipMessage;
   }
 }
 

@@ -26,7 +26,7 @@ export class SwimCluster {
 
   constructor({ seed, size, hubs, faults, config, watch, envelope }: SwimClusterOptions) {
     this.random = Random.stream(seed, 'course');
-    this.network = new SwimNetwork(this.queue, Random.stream(seed, 'network'), faults);
+    this.network = new SwimNetwork(this.queue, Random.stream(seed, 'network'), faults, envelope !== undefined);
     const isHubId = (id: string): boolean => id.startsWith('coordinator');
     this.members = Array.from({ length: size }, (_, index) => {
       const isHub = index < hubs;

@@ -1,10 +1,10 @@
 /**
  * The network between simulated members: datagrams that are delayed, lost, doubled and sent again later, and connections
- * between hubs and everybody, which lose nothing but are slow under loss and break under a partition. Everything is
- * really encoded, and decoded where it arrives.
+ * between hubs and everybody, which lose nothing but are slow under loss and break under a partition. With seals everything
+ * is really encoded, and decoded where it arrives; large clusters hand the messages on as they are.
  */
 import type { Random } from '../../../base/random.ts';
-import { decodeMessage, encodeMessage } from '../../core/tlv/messages.ts';
+import { decodeMessage, encodedBytes, encodeMessage } from '../../core/tlv/messages.ts';
 import type { GossipMessage } from '../../core/swim/swim-ports.ts';
 import { nodeHost } from '../../io/host.ts';
 import type { EventQueue } from '../event-queue.ts';
@@ -16,11 +16,14 @@ export interface NetworkFaults {
   duplicates: number;
 }
 
+/** A sealed datagram, or the message itself where nothing is sealed. */
+export type Parcel = Uint8Array | GossipMessage;
+
 export interface Receiver {
   readonly id: string;
   readonly address: string;
   readonly isUp: boolean;
-  datagram(payload: Uint8Array, fromAddress: string): void;
+  datagram(parcel: Parcel, fromAddress: string): void;
   stream(message: GossipMessage, fromId: string): void;
   linkUp(peer: string): void;
   linkDown(peer: string): void;
@@ -62,7 +65,10 @@ export class SwimNetwork {
   readonly sent = { datagrams: 0, datagramBytes: 0, streamMessages: 0, streamBytes: 0 };
   datagramBytesMax = 0;
 
-  constructor(queue: EventQueue, random: Random, faults: NetworkFaults) {
+  readonly #isSealed: boolean;
+
+  constructor(queue: EventQueue, random: Random, faults: NetworkFaults, isSealed: boolean) {
+    this.#isSealed = isSealed;
     this.#queue = queue;
     this.#random = random;
     this.faults = faults;
@@ -111,13 +117,12 @@ export class SwimNetwork {
     }
   }
 
-  datagram(from: Receiver, toAddress: string, payload: Uint8Array, overheadBytes: number): void {
-    const bytes = payload.length + overheadBytes;
+  datagram(from: Receiver, toAddress: string, parcel: Parcel, bytes: number): void {
     this.sent.datagrams++;
     this.sent.datagramBytes += bytes;
     this.datagramBytesMax = Math.max(this.datagramBytesMax, bytes);
-    this.#carry(from, toAddress, payload);
-    if (this.#random.chance(this.faults.duplicates)) this.#carry(from, toAddress, payload);
+    this.#carry(from, toAddress, parcel);
+    if (this.#random.chance(this.faults.duplicates)) this.#carry(from, toAddress, parcel);
   }
 
   /** Puts a datagram on the wire as if it came from that address. */
@@ -129,43 +134,32 @@ export class SwimNetwork {
   stream(from: Receiver, toId: string, message: GossipMessage): void {
     const link = this.#links.get(`${from.id} ${toId}`) ?? this.#links.get(`${toId} ${from.id}`);
     if (link?.isUp !== true) return;
-    const { code, payload } = encodeMessage(nodeHost, message);
     this.sent.streamMessages++;
-    this.sent.streamBytes += payload.length + FRAME_BYTES;
+    this.sent.streamBytes += encodedBytes(nodeHost, message) + FRAME_BYTES;
     const to = link.a.id === toId ? link.a : link.b;
     let delayUs = this.#delayUs();
     for (let again = RETRANSMIT_US; this.#random.chance(this.faults.loss); again *= 2) delayUs += again;
     const atUs = Math.max(this.#queue.nowUs + delayUs, (link.lastUs.get(toId) ?? 0) + 1);
     link.lastUs.set(toId, atUs);
-    this.#deliver(link, link.epoch, from, to, code, payload, atUs);
+    this.#deliver(link, from, to, this.#isSealed ? recoded(message) : message, atUs);
   }
 
-  #deliver(
-    link: Link,
-    epoch: number,
-    from: Receiver,
-    to: Receiver,
-    code: number,
-    payload: Uint8Array,
-    atUs: number,
-  ): void {
+  #deliver(link: Link, from: Receiver, to: Receiver, message: GossipMessage, atUs: number): void {
+    const { epoch } = link;
     this.#queue.at(atUs, () => {
       if (link.epoch !== epoch || !link.isUp || !to.isUp) return;
-      if (this.isCut(from.id, to.id)) {
-        this.#deliver(link, epoch, from, to, code, payload, this.#queue.nowUs + HELD_BACK_US);
-        return;
-      }
-      to.stream(decodeMessage(nodeHost, code, payload) as GossipMessage, from.id);
+      if (this.isCut(from.id, to.id)) this.#deliver(link, from, to, message, this.#queue.nowUs + HELD_BACK_US);
+      else to.stream(message, from.id);
     });
   }
 
-  #carry(from: Receiver, toAddress: string, payload: Uint8Array): void {
+  #carry(from: Receiver, toAddress: string, parcel: Parcel): void {
     const delayUs = this.#delayUs();
     const to = this.#byAddress.get(toAddress);
     if (to === undefined || this.#random.chance(this.faults.loss)) return;
     if (this.#datagramsBlocked.has(from.id) || this.#datagramsBlocked.has(to.id)) return;
     this.#queue.after(delayUs, () => {
-      if (to.isUp && !this.isCut(from.id, to.id)) to.datagram(payload, from.address);
+      if (to.isUp && !this.isCut(from.id, to.id)) to.datagram(parcel, from.address);
     });
   }
 
@@ -199,3 +193,9 @@ export class SwimNetwork {
 
 /** Header of a frame. */
 export const FRAME_BYTES = 34;
+
+/** Encoded and decoded. */
+function recoded(message: GossipMessage): GossipMessage {
+  const { code, payload } = encodeMessage(nodeHost, message);
+  return decodeMessage(nodeHost, code, payload) as GossipMessage;
+}
