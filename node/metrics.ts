@@ -41,3 +41,26 @@ export interface WorkerMetrics {
   slots(running: number, capacity: number): void;
   connected(leader: string | null): void;
 }
+
+export interface GossipCondition {
+  /** How many are so, this node included. */
+  members: Readonly<Record<'alive' | 'suspected' | 'failed' | 'left', number>>;
+  /** What this node expects of others takes so many times as long as usual. */
+  healthFactor: number;
+  /** Members answer over connections only. */
+  blocked: boolean;
+}
+
+export interface GossipMetrics {
+  /** `byteCount` of datagrams; 0 of what goes over connections, which count their own bytes. */
+  gossipSent(kind: string, over: 'datagram' | 'stream', byteCount: number): void;
+  gossipReceived(kind: string, over: 'datagram' | 'stream', byteCount: number): void;
+  memberEvent(kind: 'join' | 'update' | 'suspect' | 'refute' | 'fail' | 'leave'): void;
+  /** This node was suspected, and has refuted. */
+  accused(): void;
+  /** A probe was answered by datagram after so long. */
+  probed(seconds: number): void;
+  stoodStill(seconds: number): void;
+  /** Asked at each scrape. */
+  observeGossip(condition: () => GossipCondition): void;
+}

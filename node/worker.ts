@@ -45,6 +45,8 @@ export type WorkerInput =
   | { kind: 'message'; from: string; message: Message }
   | { kind: 'peerUp'; peer: string }
   | { kind: 'peerDown'; peer: string }
+  /** By gossip, which may be behind. */
+  | { kind: 'leaderNamed'; leader: string }
   | { kind: 'finished'; result: Infer<typeof ResultItem> }
   /** No new tasks from now on; `left` is true once everything is reported. */
   | { kind: 'drain' };
@@ -114,6 +116,11 @@ export class WorkerNode {
       case 'peerDown':
         this.#connected.delete(input.peer);
         if (input.peer === this.#leaderId) this.#forgetLeader();
+        break;
+      case 'leaderNamed':
+        if (this.#registered || input.leader === this.#leaderId) break;
+        this.#leaderId = input.leader;
+        this.#helloDueMs = Math.min(this.#helloDueMs, this.#helloSentMs + HELLO_REDIRECT_MS);
         break;
       case 'message':
         this.#onMessage(input.from, input.message);
