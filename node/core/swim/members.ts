@@ -98,6 +98,17 @@ export class Members {
     this.learn(suspicionClaim(member.standing, this.#options.selfId), this.#options.selfId, nowMs);
   }
 
+  /**
+   * It has answered this member, which is no refutation yet: others need one, as they have not heard that answer. But
+   * here its time does not run out while it answers.
+   */
+  answered(id: string, nowMs: number): void {
+    const member = this.#byId.get(id);
+    if (member?.suspicion === undefined) return;
+    member.suspicion.answered(nowMs);
+    member.checkedAtMs = undefined;
+  }
+
   /** Fails those that have not refuted in time; tells which of the others are to be asked once more. */
   expire(nowMs: number): string[] {
     const unclear: string[] = [];
@@ -140,6 +151,12 @@ export class Members {
     const member = this.#byId.get(id);
     if (member === undefined || member.standing.status === STATUS.alive) return undefined;
     return this.#claimOf(member, false, 0);
+  }
+
+  /** That it is alive, for another member to whom it is not. */
+  wordFor(id: string): MemberClaim[] {
+    const held = this.#byId.get(id)?.standing;
+    return held?.status === STATUS.alive ? [withoutDetails(held)] : [];
   }
 
   /** What to answer to a claim that this member knows to be outdated: the accused is alive. */

@@ -131,16 +131,18 @@ export class Prober {
     this.#ping(isByStream ? { over: 'stream', peer: target } : { over: 'datagram', address }, asked, target);
   }
 
-  onAck(route: Route, { sequence, from }: Body<'ACK'>): void {
-    const { cluster, health, answered, send } = this.#options;
+  onAck(route: Route, { sequence, from }: Body<'ACK'>, nowMs: number): void {
+    const { cluster, members, health, answered, send } = this.#options;
     const relay = this.#relays.get(sequence);
     if (relay !== undefined && relay.target === from) {
       this.#relays.delete(sequence);
-      send(relay.route, { kind: 'ACK', body: { sequence: relay.sequence, from, cluster } }, []);
+      members.answered(from, nowMs);
+      send(relay.route, { kind: 'ACK', body: { sequence: relay.sequence, from, cluster } }, members.wordFor(from));
       return;
     }
     const probe = this.#probes.get(sequence);
     if (probe === undefined || probe.target !== from) return;
+    members.answered(from, nowMs);
     if (route.over === 'stream') {
       probe.answeredByStream = true;
       return;

@@ -14,6 +14,7 @@ export class Suspicion {
   readonly #accusers: Set<string>;
   readonly #times: SuspicionTimes;
   readonly #startMs: number;
+  #notBeforeMs = 0;
 
   constructor(accuser: string, startMs: number, times: SuspicionTimes) {
     this.#accusers = new Set([accuser]);
@@ -28,6 +29,11 @@ export class Suspicion {
     return true;
   }
 
+  /** The suspected one has answered: it has the shortest time again for what it says to come through. */
+  answered(nowMs: number): void {
+    this.#notBeforeMs = nowMs + this.#times.minMs;
+  }
+
   get accuser(): string {
     const [first] = this.#accusers;
     return first ?? '';
@@ -36,7 +42,7 @@ export class Suspicion {
   get deadlineMs(): number {
     const { maxMs, minMs, confirmationsMax } = this.#times;
     const share = confirmationsMax < 1 ? 1 : Math.log(this.#confirmations + 1) / Math.log(confirmationsMax + 1);
-    return this.#startMs + maxMs - (maxMs - minMs) * share;
+    return Math.max(this.#notBeforeMs, this.#startMs + maxMs - (maxMs - minMs) * share);
   }
 
   get #confirmations(): number {

@@ -181,7 +181,7 @@ export class Swim {
         this.#prober.onPingReq(route, message.body, corrections, this.#nowMs);
         break;
       case 'ACK':
-        this.#prober.onAck(route, message.body);
+        this.#prober.onAck(route, message.body, this.#nowMs);
         if (corrections.length > 0) this.#correct(route, corrections);
         break;
       case 'NACK':
