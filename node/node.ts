@@ -41,7 +41,7 @@ import { Durability } from './durability.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
-import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
+import { isNodeQuery, nodeAnswer, type StatusSource } from './status.ts';
 import { type Fullness, StorageWatch } from './storage-watch.ts';
 import { Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -122,10 +122,9 @@ export class Coordinator {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
     this.#views = new Views(parts.host, this.state);
-    this.#reads = new Reads(parts.ports, this.state, (query) => {
-      if (query.kind === 'clusterStatus') return clusterStatus(this.#statusSource());
-      return query.kind === 'members' ? membersStatus(this.#statusSource()) : this.#views.answer(query);
-    });
+    this.#reads = new Reads(parts.ports, this.state, (query) =>
+      isNodeQuery(query) ? nodeAnswer(query, this.#statusSource()) : this.#views.answer(query),
+    );
     this.#desk = new TaskDesk(
       {
         host: parts.host,
@@ -573,6 +572,8 @@ export class Coordinator {
       desk: this.#desk,
       peersUp: this.#peersUp,
       storage: this.#storage,
+      gossip: this.gossip,
+      nowMs: this.#now.monotonicMs,
     };
   }
 

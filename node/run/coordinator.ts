@@ -33,7 +33,7 @@ import { RefusalNotes } from '../refusal-notes.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { BackupDesk } from './backup-desk.ts';
 import { ClientPort } from './client-port.ts';
-import { coordinatorsIn } from './gossip-members.ts';
+import { coordinatorsIn, eventSource } from './gossip-members.ts';
 import { loopLog } from './logs.ts';
 import { MemberLinks } from './member-links.ts';
 import type { NodeTls } from './node-tls.ts';
@@ -266,6 +266,7 @@ export class CoordinatorProcess {
         bornWith: config.coordinators.map(({ id }) => id),
         log: loopLog(parts.logging),
       }),
+      ...(parts.gossip === undefined ? {} : { events: eventSource(parts.gossip) }),
       log: parts.logging.component('http'),
       onBug: parts.onFatal,
     });

@@ -1,5 +1,19 @@
 /** What nodes tell of themselves by gossip, as far as others act upon it. */
 import type { MemberView } from '../core/swim/swim-ports.ts';
+import type { NodeEventSource } from '../io/http/events.ts';
+import type { GossipDriver } from '../io/net/gossip-driver.ts';
+import { EVENT_NAMES, nodeResource } from '../node-resource.ts';
+
+/** For those who listen over REST. */
+export function eventSource(gossip: GossipDriver): NodeEventSource {
+  return (listener) => {
+    gossip.listen({
+      event: ({ kind, member }) => {
+        listener({ event: EVENT_NAMES[kind], at: new Date().toISOString(), node: nodeResource(member) });
+      },
+    });
+  };
+}
 
 export interface LeaderHint {
   id: string;
