@@ -1,6 +1,6 @@
 /** Seals and opens datagrams with the shipping code, and a cipher that is only good enough for a simulation. */
 import type { Random } from '../../../base/random.ts';
-import { demand } from './swim-violation.ts';
+import { demand } from '../violation.ts';
 import { type Cipher, Opener, Sealer, SENDER_BYTES } from '../../core/tlv/datagram.ts';
 import { nodeHost } from '../../io/host.ts';
 

@@ -1,4 +1,4 @@
-/** One row of figures: a cluster of that size, with that loss and those pauses, in which members crash and come back. */
+/** One row of figures: clusters of that size, with that loss and those pauses, in which members crash and come back. */
 import type { SwimConfig } from '../../core/swim/swim-config.ts';
 import type { SwimEvent } from '../../core/swim/swim-ports.ts';
 import type { SimMember } from './sim-member.ts';
@@ -6,40 +6,41 @@ import { SwimCluster } from './swim-cluster.ts';
 
 export interface Setting {
   size: number;
+  /** Of datagrams, and of the packets of connections. */
   loss: number;
   /** Whether a quarter of the members is paused for 0.2 to 2 s, again and again, in bursts. */
   pauses: boolean;
-  /** Of virtual time, once all have joined. */
-  seconds: number;
+  /** At least so much is simulated, in runs of `RUN_SECONDS` with seeds 1, 2, 3 … */
+  memberHours: number;
   config?: Partial<SwimConfig>;
 }
 
 export interface FigureRow extends Omit<Setting, 'config'> {
-  /** From a crash until a member holds it for failed, over all crashes and members. */
+  /** Seconds from a crash until a member holds it for failed, over all crashes and members, the paused ones too. */
   detectionP50: number;
   detectionP99: number;
-  detectionMax: number;
-  /** The same, by those that are never paused. */
+  /** The same, of those that are never paused. */
   steadyP50: number;
   steadyP99: number;
   /** From the first member that holds it for failed to the last. */
   convergenceP50: number;
   convergenceP99: number;
-  /** From the first start until everybody knows everybody. */
+  /** From the first start until everybody knows everybody, at worst. */
   joinSeconds: number;
   crashes: number;
-  /** Of crash and member: it did not learn of it in time. */
+  /** Of crash and member: it did not learn of it before the crashed one was back. */
   missed: number;
+  /** Sent by a member in a second, everything around the payload included. */
   datagramsPerSecond: number;
   bytesPerSecond: number;
   streamBytesPerSecond: number;
   datagramBytesMax: number;
-  memberHours: number;
   /** Live members held for failed by others: those that were never paused, and those that were. */
   falseFailures: number;
   falseFailuresPaused: number;
 }
 
+const RUN_SECONDS = 60;
 const HUBS = 3;
 const PAUSED_SHARE = 0.25;
 const BURST_SECONDS = 10;
@@ -53,52 +54,49 @@ interface Crash {
   knownAtUs: Map<string, number>;
 }
 
-export function measure(setting: Setting, seed: number): FigureRow {
-  const { size, loss, pauses, seconds, config } = setting;
-  const run = new Run(size, loss, seed, config);
-  const joinSeconds = run.join();
-  const pausing = pauses ? run.pauseSome() : new Set<string>();
-  run.crashAgainAndAgain(pausing);
-  const { cluster } = run;
-  Object.assign(cluster.network.sent, { datagrams: 0, datagramBytes: 0, streamMessages: 0, streamBytes: 0 });
-  cluster.run(seconds);
-  const { sent, datagramBytesMax } = cluster.network;
-  const perMember = (count: number): number => count / size / seconds;
-  const timesBy = (counts: (observer: string) => boolean): number[] =>
-    run.crashes.flatMap(({ atUs, knownAtUs }) =>
-      [...knownAtUs].filter(([observer]) => counts(observer)).map(([, us]) => us - atUs),
-    );
-  const detections = timesBy(() => true);
-  const steadyDetections = timesBy((observer) => !pausing.has(observer));
-  const spreads = run.crashes.map(({ knownAtUs }) => Math.max(...knownAtUs.values()) - Math.min(...knownAtUs.values()));
+export function measure({ config, ...setting }: Setting): FigureRow {
+  const { size, loss, pauses } = setting;
+  const runHours = (size * RUN_SECONDS) / 3_600;
+  const runs: Run[] = [];
+  for (let seed = 1; (seed - 1) * runHours < setting.memberHours; seed++) {
+    const run = new Run(size, loss, seed, config);
+    run.go(pauses);
+    runs.push(run);
+  }
+  const all = runs.flatMap((run) => run.detections(() => true));
+  const steady = runs.flatMap((run) => run.detections((observer) => !run.pausing.has(observer)));
+  const spreads = runs.flatMap((run) => run.spreads());
+  const sum = (of: (run: Run) => number): number => runs.reduce((total, run) => total + of(run), 0);
+  const perMember = (of: (run: Run) => number): number => sum(of) / size / RUN_SECONDS / runs.length;
   return {
-    ...{ size, loss, pauses, seconds },
-    detectionP50: percentile(detections, 0.5),
-    detectionP99: percentile(detections, 0.99),
-    detectionMax: percentile(detections, 1),
-    steadyP50: percentile(steadyDetections, 0.5),
-    steadyP99: percentile(steadyDetections, 0.99),
+    ...setting,
+    memberHours: runs.length * runHours,
+    detectionP50: percentile(all, 0.5),
+    detectionP99: percentile(all, 0.99),
+    steadyP50: percentile(steady, 0.5),
+    steadyP99: percentile(steady, 0.99),
     convergenceP50: percentile(spreads, 0.5),
     convergenceP99: percentile(spreads, 0.99),
-    joinSeconds,
-    crashes: run.crashes.length,
-    missed: run.missed,
-    datagramsPerSecond: perMember(sent.datagrams),
-    bytesPerSecond: perMember(sent.datagramBytes),
-    streamBytesPerSecond: perMember(sent.streamBytes),
-    datagramBytesMax,
-    memberHours: (size * seconds) / 3_600,
-    falseFailures: [...run.wronglyFailed].filter((incident) => !pausing.has(idOf(incident))).length,
-    falseFailuresPaused: [...run.wronglyFailed].filter((incident) => pausing.has(idOf(incident))).length,
+    joinSeconds: Math.max(...runs.map((run) => run.joinSeconds)),
+    crashes: sum(({ crashes }) => crashes.length),
+    missed: sum(({ missed }) => missed),
+    datagramsPerSecond: perMember(({ cluster }) => cluster.network.sent.datagrams),
+    bytesPerSecond: perMember(({ cluster }) => cluster.network.sent.datagramBytes),
+    streamBytesPerSecond: perMember(({ cluster }) => cluster.network.sent.streamBytes),
+    datagramBytesMax: Math.max(...runs.map(({ cluster }) => cluster.network.datagramBytesMax)),
+    falseFailures: sum((run) => run.wronglyFailed.filter((id) => !run.pausing.has(id)).length),
+    falseFailuresPaused: sum((run) => run.wronglyFailed.filter((id) => run.pausing.has(id)).length),
   };
 }
 
 class Run {
   readonly cluster: SwimCluster;
   readonly crashes: Crash[] = [];
-  /** Each once, however many members were wrong: id and incarnation. */
-  readonly wronglyFailed = new Set<string>();
+  /** By id and incarnation: each once, however many members were wrong. */
+  readonly #wrong = new Map<string, string>();
+  pausing: ReadonlySet<string> = new Set();
   missed = 0;
+  joinSeconds = 0;
   readonly #down = new Map<string, Crash>();
 
   constructor(size: number, loss: number, seed: number, config?: Partial<SwimConfig>) {
@@ -112,23 +110,41 @@ class Run {
     this.cluster = new SwimCluster({ ...options, ...(config === undefined ? {} : { config }) });
   }
 
-  join(): number {
+  get wronglyFailed(): string[] {
+    return [...this.#wrong.values()];
+  }
+
+  go(pauses: boolean): void {
     const { cluster } = this;
     cluster.startAll(cluster.members.length / 100);
     do cluster.run(0.25);
     while (!cluster.isComplete && cluster.seconds < JOIN_SECONDS_MAX);
-    return cluster.seconds;
+    this.joinSeconds = cluster.seconds;
+    if (pauses) this.#pauseSome();
+    this.#crashAgainAndAgain();
+    Object.assign(cluster.network.sent, { datagrams: 0, datagramBytes: 0, streamMessages: 0, streamBytes: 0 });
+    cluster.run(RUN_SECONDS);
   }
 
-  pauseSome(): Set<string> {
+  detections(counts: (observer: string) => boolean): number[] {
+    return this.crashes.flatMap(({ atUs, knownAtUs }) =>
+      [...knownAtUs].filter(([observer]) => counts(observer)).map(([, us]) => us - atUs),
+    );
+  }
+
+  spreads(): number[] {
+    return this.crashes.map(({ knownAtUs }) => Math.max(...knownAtUs.values()) - Math.min(...knownAtUs.values()));
+  }
+
+  #pauseSome(): void {
     const { members, random, queue } = this.cluster;
-    const pausing = members.filter((_, index) => index >= HUBS).filter(() => random.chance(PAUSED_SHARE / 0.97));
+    const pausing = members.filter(({ isHub }) => !isHub).filter(() => random.chance(PAUSED_SHARE));
     const burst = (): void => {
       for (const member of pausing) this.#pauseUntil(member, queue.nowUs + BURST_SECONDS * 1e6);
       queue.after(BURST_EVERY_SECONDS * 1e6, burst);
     };
     burst();
-    return new Set(pausing.map(({ id }) => id));
+    this.pausing = new Set(pausing.map(({ id }) => id));
   }
 
   #pauseUntil(member: SimMember, endUs: number): void {
@@ -142,9 +158,9 @@ class Run {
     });
   }
 
-  crashAgainAndAgain(pausing: ReadonlySet<string>): void {
+  #crashAgainAndAgain(): void {
     const { members, random, queue } = this.cluster;
-    const steady = members.filter(({ id }) => !pausing.has(id));
+    const steady = members.filter(({ id }) => !this.pausing.has(id));
     const crash = (): void => {
       queue.after(CRASH_EVERY_SECONDS * 1e6, crash);
       const member = random.pick(steady.filter(({ isUp }) => isUp));
@@ -169,13 +185,9 @@ class Run {
     if (event.kind !== 'fail') return;
     const { id, incarnation } = event.member;
     const crash = this.#down.get(id);
-    if (crash === undefined) this.wronglyFailed.add(`${id} ${incarnation}`);
+    if (crash === undefined) this.#wrong.set(`${id} ${incarnation}`, id);
     else if (!crash.knownAtUs.has(observer.id)) crash.knownAtUs.set(observer.id, this.cluster.queue.nowUs);
   }
-}
-
-function idOf(incident: string): string {
-  return incident.slice(0, incident.indexOf(' '));
 }
 
 /** In seconds, of microseconds; NaN for none. */

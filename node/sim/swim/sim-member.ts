@@ -130,6 +130,10 @@ export class SimMember implements Receiver {
     this.#options.network.processChanged(this);
   }
 
+  loseDisk(): void {
+    this.#ceiling = 0;
+  }
+
   pause(durationUs: number): void {
     if (!this.isUp || this.#isPaused) return;
     this.#isPaused = true;

@@ -5,7 +5,7 @@ import { DATAGRAM_BYTES_MAX } from '../../core/tlv/datagram.ts';
 import { type Counters } from '../counters.ts';
 import type { MemberWatch, SimMember } from './sim-member.ts';
 import type { SwimCluster } from './swim-cluster.ts';
-import { demand } from './swim-violation.ts';
+import { demand } from '../violation.ts';
 
 /** Of undisturbed running, after which nobody has a reason to doubt a member. */
 const SETTLED_US = 8_000_000;
@@ -40,6 +40,11 @@ export class SwimChecks implements MemberWatch {
     this.#isLossless = cluster.network.faults.loss === 0;
   }
 
+  /** Its disk is empty: nothing holds it to what it said. */
+  forget(id: string): void {
+    this.#told.delete(id);
+  }
+
   cut(groupOf: (id: string) => number): void {
     this.#cuts.push({ groupOf, untilUs: Infinity });
   }
@@ -47,7 +52,10 @@ export class SwimChecks implements MemberWatch {
   healed(): void {
     const nowUs = this.#nowUs;
     this.#cuts = this.#cuts.filter(({ untilUs }) => untilUs > nowUs - SETTLED_US);
-    for (const cut of this.#cuts) cut.untilUs = Math.min(cut.untilUs, nowUs);
+    for (const cut of this.#cuts) {
+      if (cut.untilUs === Infinity) this.#counters.add('partition healed');
+      cut.untilUs = Math.min(cut.untilUs, nowUs);
+    }
   }
 
   event(observer: SimMember, event: SwimEvent, isOwn: boolean): void {
@@ -60,6 +68,7 @@ export class SwimChecks implements MemberWatch {
     this.#note(`${observer.id} ${event.kind} ${id} ${incarnation} ${status}`);
     this.#checkOrder(observer, event.member);
     const subject = this.#cluster?.get(id);
+    if (event.kind === 'fail' && subject?.isPaused === true) this.#counters.add('failed while paused');
     if (subject === undefined || !this.#isSettled(observer, subject)) return;
     const what = (): string => `${observer.id} holds ${id} at ${incarnation} for ${status}`;
     demand(event.kind !== 'fail', 'healthyFailed', what);
@@ -97,6 +106,7 @@ export class SwimChecks implements MemberWatch {
     const before = this.#held.get(key);
     this.#held.set(key, { incarnation, status });
     if (before === undefined) return;
+    if (before.status === 'failed' && status === 'alive') this.#counters.add('came back from the dead');
     const order =
       incarnation - before.incarnation || STATUS_NAMES.indexOf(status) - STATUS_NAMES.indexOf(before.status);
     const what = (): string =>

@@ -79,18 +79,17 @@ export class SwimCluster {
     return members.every(({ isUp }) => isUp) && members.every(({ swim }) => swim.livingCount === members.length);
   }
 
-  /** What a member holds of the living, or of all, does not fit what is; undefined when all is well. */
-  disagreement(of: 'living' | 'all'): string | undefined {
+  /** Whom a member holds for living that is not, or the other way round; `isCalm`: and suspects nobody. */
+  disagreement(isCalm: boolean): string | undefined {
     for (const observer of this.members) {
       if (!observer.isUp || observer.isPaused) continue;
       for (const subject of this.members) {
-        if (subject === observer || subject.isPaused || (of === 'living' && !subject.isUp)) continue;
+        if (subject === observer || subject.isPaused) continue;
         const isAlive = observer.swim.isAlive(subject.id);
-        const isGone = !observer.swim.isLiving(subject.id);
-        if (subject.isUp ? !isAlive : !isGone) {
-          const held = isAlive ? 'alive' : isGone ? 'gone' : 'suspected';
-          return `${observer.id} holds ${subject.id}, which is ${subject.isUp ? 'up' : 'down'}, for ${held}`;
-        }
+        const isLiving = observer.swim.isLiving(subject.id);
+        if (isLiving === subject.isUp && (isAlive || !isLiving || !isCalm)) continue;
+        const held = isAlive ? 'alive' : isLiving ? 'suspected' : 'gone';
+        return `${observer.id} holds ${subject.id}, which is ${subject.isUp ? 'up' : 'down'}, for ${held}`;
       }
     }
     return undefined;
