@@ -28,7 +28,7 @@ async function start(bounds: Bounds = {}): Promise<{ url: string; tell: (id: str
   });
   const { port } = await server.listen();
   const tell = (id: string): void => {
-    const node = { id, status: 'failed', for_ms: 0, incarnation: 1, labels: [] } as const;
+    const node: NodeEvent['node'] = { id, status: 'failed', for_ms: 0, incarnation: 1, labels: [] };
     listener({ event: 'failed', at: '2026-01-01T00:00:00.000Z', node });
   };
   return { url: `http://127.0.0.1:${String(port)}/api/v1/cluster/events`, tell };
