@@ -19,6 +19,8 @@ export interface CoordinatorMetrics {
   taskRetried(type: string): void;
   taskRedispatched(type: string): void;
   resultStale(): void;
+  /** More than half of the workers are missed, so that none is given up. */
+  workerLossesSuspended(suspended: boolean): void;
   instanceStarted(workflow: string): void;
   /** `seconds` of cluster time from creation to end. */
   instanceEnded(workflow: string, status: string, seconds: number): void;

@@ -22,6 +22,7 @@ import {
 } from './coordinator-parts.ts';
 import { GossipView } from './gossip-view.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
+import { makeStrategy, type Strategy } from './core/dispatch/strategy.ts';
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
@@ -131,10 +132,17 @@ export class Coordinator {
         ports: parts.ports,
         metrics: parts.metrics,
         state: this.state,
+        gossip: this.gossip,
+        strategy: this.#strategy(parts),
         propose: (kind, struct, body, applied) => this.#proposeOwn(kind, struct, body, applied),
       },
       config.workerLossMs,
     );
+  }
+
+  #strategy({ random, ports }: CoordinatorParts): Strategy {
+    const { strategy = 'least-loaded', zone } = this.#config;
+    return makeStrategy(strategy, random, { zone, roundTripMs: (id) => ports.roundTripMs?.(id) });
   }
 
   /** True while this node leads and may take proposals. */
@@ -192,7 +200,7 @@ export class Coordinator {
         this.#durability.committed();
         break;
       case 'gossip':
-        this.gossip.hear(input.news, now.monotonicMs);
+        for (const { member } of this.gossip.hear(input.news, now.monotonicMs)) this.#desk.workerChanged(member.id);
         break;
       case 'propose':
         this.#propose(input);
@@ -276,6 +284,7 @@ export class Coordinator {
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
+      case 'WORKER_USAGE':
       case 'TASK_RESULT':
         this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
         break;
@@ -451,6 +460,7 @@ export class Coordinator {
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
         for (const origin of this.#proposals.leadershipLost()) this.#answers.unknown(origin);
+        this.#desk.endTerm();
       }
       this.#role = role;
       this.#term = term;

@@ -100,6 +100,8 @@ export interface CoordinatorPorts {
   commitState(writes: Writes): void;
   reply(reply: Reply): void;
   log: LoopLog;
+  /** Smoothed time of a message to a node and its answer; without it all nodes are equally far. */
+  roundTripMs?(nodeId: string): number | undefined;
   /** Without it the log is kept as long as any member needs it. */
   snapshots?: SnapshotPort;
 }

@@ -8,7 +8,7 @@
  * 3. Of one task only the attempt with the highest token runs on.
  */
 import type { Infer } from './core/tlv/struct.ts';
-import type { AttemptKey, Body, Message, PluginTypeInfo, ResultItem } from './core/tlv/messages.ts';
+import type { AttemptKey, Body, Message, PluginTypeInfo, ResultItem, SlotReservation } from './core/tlv/messages.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { LoopLog, Now } from './ports.ts';
 
@@ -30,6 +30,12 @@ export interface WorkerConfig {
   capacity: number;
   address: string;
   types: readonly Infer<typeof PluginTypeInfo>[];
+  zone?: string | undefined;
+  /** `name=value` */
+  labels?: readonly string[];
+  softwareVersion?: string;
+  /** Slots kept for some tasks. */
+  reserved?: readonly Infer<typeof SlotReservation>[];
 }
 
 export interface WorkerPorts {
@@ -224,9 +230,9 @@ export class WorkerNode {
     this.#leaderId = leader;
     this.#helloSentMs = this.#nowMs;
     this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
-    const { workerId, session, capacity, types, address } = this.#config;
+    const { zone, ...told } = this.#config;
     const attempts = [...this.#attempts.values()].map(({ key }) => key);
-    const body = { workerId, session, capacity, types: [...types], address, attempts, draining: this.#draining };
+    const body = { ...told, attempts, draining: this.#draining, ...(zone === undefined ? {} : { zone }) };
     this.#ports.send(leader, { kind: 'WORKER_HELLO', body });
   }
 
