@@ -3,6 +3,7 @@
  * read. JSON is snake_case, times are cluster time as RFC 3339 in UTC.
  */
 import { Type, type Static, type TSchema } from 'typebox';
+import { GossipStateSchema } from './nodes.ts';
 
 export const API_BASE = '/api/v1';
 
@@ -205,6 +206,8 @@ export const ClusterStatusSchema = Type.Object({
       types: Type.Array(text),
     }),
   ),
+  /** How many nodes gossip has as what, and whether datagrams come through; of the coordinator that answers. */
+  gossip: optional(Type.Object({ state: GossipStateSchema, alive: count, suspected: count, failed: count })),
   counts: Type.Object({
     messages: count,
     instances_active: count,

@@ -7,8 +7,10 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  EndDrain,
   NoteBackup,
   Note,
+  OrderDrain,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -49,6 +51,12 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };
     }
+    case 'orderDrain': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, OrderDrain, { ...body, actor }) };
+    }
+    case 'endDrain':
+      return { kind: COMMAND.endDrain, bytes: encode(host, EndDrain, { workerId: command.workerId, actor }) };
     case 'changeMembers': {
       const body = { change: JSON.stringify(command.change), actor };
       return { kind: COMMAND.changeMembers, bytes: encode(host, ChangeMembers, body) };

@@ -1,6 +1,7 @@
 /** What a coordinator is told, and what it is given. */
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import type { StrategyName } from './core/dispatch/strategy.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
 import type { RaftBoot, RaftConfig } from './core/raft/replica.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -36,6 +37,10 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** In which order workers are given tasks; by default the least loaded first. */
+  strategy?: StrategyName;
+  /** Where this node is, for a strategy that prefers what is near. */
+  zone?: string;
   /** What of messages and ended instances is kept; by default all. */
   retention?: RetentionLimits;
   /** When voters are so full, less and less is taken in. */

@@ -20,7 +20,9 @@ import {
   LOG_KEPT,
   STORAGE_LIMITS,
 } from './coordinator-parts.ts';
+import { GossipView } from './gossip-view.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
+import { makeStrategy, type Strategy } from './core/dispatch/strategy.ts';
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
@@ -42,7 +44,7 @@ import { FeatureLevels } from './feature-levels.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
-import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
+import { isNodeQuery, nodeAnswer, type StatusSource } from './status.ts';
 import { type Fullness, StorageWatch } from './storage-watch.ts';
 import { Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -63,6 +65,7 @@ export class Coordinator {
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly members: MemberDesk;
+  readonly gossip = new GossipView();
   readonly #durability: Durability;
   readonly #storage: StorageWatch;
   readonly #levels: FeatureLevels;
@@ -130,20 +133,26 @@ export class Coordinator {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
     this.#views = new Views(parts.host, this.state);
-    this.#reads = new Reads(parts.ports, this.state, (query) => {
-      if (query.kind === 'clusterStatus') return clusterStatus(this.#statusSource());
-      return query.kind === 'members' ? membersStatus(this.#statusSource()) : this.#views.answer(query);
-    });
+    this.#reads = new Reads(parts.ports, this.state, (query) =>
+      isNodeQuery(query) ? nodeAnswer(query, this.#statusSource()) : this.#views.answer(query),
+    );
     this.#desk = new TaskDesk(
       {
         host: parts.host,
         ports: parts.ports,
         metrics: parts.metrics,
         state: this.state,
+        gossip: this.gossip,
+        strategy: this.#strategy(parts),
         propose: (kind, struct, body, applied) => this.#proposeOwn(kind, struct, body, applied),
       },
       config.workerLossMs,
     );
+  }
+
+  #strategy({ random, ports }: CoordinatorParts): Strategy {
+    const { strategy = 'least-loaded', zone } = this.#config;
+    return makeStrategy(strategy, random, { zone, roundTripMs: (id) => ports.roundTripMs?.(id) });
   }
 
   /** True while this node leads and may take proposals. */
@@ -199,6 +208,9 @@ export class Coordinator {
         break;
       case 'stateCommitted':
         this.#durability.committed();
+        break;
+      case 'gossip':
+        for (const { member } of this.gossip.hear(input.news, now.monotonicMs)) this.#desk.workerChanged(member.id);
         break;
       case 'propose':
         this.#propose(input);
@@ -285,6 +297,7 @@ export class Coordinator {
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
+      case 'WORKER_USAGE':
       case 'TASK_RESULT':
         this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
         break;
@@ -449,6 +462,7 @@ export class Coordinator {
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
         for (const origin of this.#proposals.leadershipLost()) this.#answers.unknown(origin);
+        this.#desk.endTerm();
       }
       this.#role = role;
       this.#term = term;
@@ -575,6 +589,8 @@ export class Coordinator {
       peersUp: this.#peersUp,
       storage: this.#storage,
       levels: this.#levels,
+      gossip: this.gossip,
+      nowMs: this.#now.monotonicMs,
     };
   }
 

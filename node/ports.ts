@@ -7,6 +7,7 @@ import type { Query } from './core/state/query.ts';
 import type { StateHead } from './core/state/snapshot-stream.ts';
 import type { KeyValueReader, Writes } from './core/state/store.ts';
 import type { Message } from './core/tlv/messages.ts';
+import type { GossipNews } from './gossip-view.ts';
 import type { Consistency, QueryOutcome } from './requests.ts';
 
 export type PeerRole = 'coordinator' | 'worker';
@@ -59,6 +60,7 @@ export type Input =
   | { kind: 'persisted'; sequence: number }
   /** The writes handed to `commitState` are durable. */
   | { kind: 'stateCommitted' }
+  | { kind: 'gossip'; news: GossipNews }
   | Proposal
   | SnapshotInput
   | { kind: 'query'; requestId: number; query: Query; consistency: Consistency };
@@ -112,6 +114,8 @@ export interface CoordinatorPorts {
   commitState(writes: Writes): void;
   reply(reply: Reply): void;
   log: LoopLog;
+  /** Smoothed time of a message to a node and its answer; without it all nodes are equally far. */
+  roundTripMs?(nodeId: string): number | undefined;
   /** Without it the log is kept as long as any member needs it. */
   snapshots?: SnapshotPort;
 }

@@ -125,6 +125,8 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.noteBackup,
   COMMAND.changeMembers,
   COMMAND.transferLeadership,
+  COMMAND.orderDrain,
+  COMMAND.endDrain,
   COMMAND.note,
 ]);
 

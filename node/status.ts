@@ -1,10 +1,14 @@
 /** `GET /api/v1/cluster/status`: the seed's shape and more, from what this coordinator knows. */
-import type { MemberList } from '../api/rest.ts';
+import type { NodeList } from '../api/nodes.ts';
+import type { ClusterStatus, MemberList } from '../api/rest.ts';
 import { isVoter, type MemberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
 import { memberList } from './core/state/member-list.ts';
 import type { StateMachine } from './core/state/machine.ts';
 import type { FeatureLevels } from './feature-levels.ts';
+import type { NodeQuery, Query } from './core/state/query.ts';
+import type { GossipView } from './gossip-view.ts';
+import { nodeResource } from './node-resource.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
 
@@ -19,9 +23,11 @@ export interface StatusSource {
   peersUp: ReadonlySet<string>;
   storage: StorageWatch;
   levels: FeatureLevels;
+  gossip: GossipView;
+  nowMs: number;
 }
 
-export function clusterStatus(source: StatusSource): unknown {
+function clusterStatus(source: StatusSource): unknown {
   const { raft, state, desk } = source;
   return {
     cluster: source.clusterName,
@@ -62,6 +68,7 @@ export function clusterStatus(source: StatusSource): unknown {
         types: worker.types,
       };
     }),
+    gossip: gossipStatus(source),
     counts: {
       messages: state.messages.count,
       instances_active: state.instances.active.size,
@@ -71,13 +78,42 @@ export function clusterStatus(source: StatusSource): unknown {
   };
 }
 
+/** `GET /api/v1/cluster/nodes`: as this coordinator's gossip has it. */
+function nodesStatus({ nodeId, gossip, nowMs }: StatusSource): NodeList {
+  const nodes = gossip.members(nowMs).map(nodeResource);
+  nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { answered_by: nodeId, gossip: gossip.state, nodes };
+}
+
+function gossipStatus({ gossip, nowMs }: StatusSource): ClusterStatus['gossip'] {
+  const counts = { alive: 0, suspected: 0, failed: 0 };
+  for (const { status } of gossip.members(nowMs)) if (status !== 'left') counts[status]++;
+  return { state: gossip.state, ...counts };
+}
+
 /** `GET /api/v1/cluster/members`. */
-export function membersStatus({ raft }: StatusSource): MemberList {
+function membersStatus({ raft }: StatusSource): MemberList {
   const list = memberList(raft.membership);
   return {
     ...list,
     members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id), ...waitOf(raft, member.id) })),
   };
+}
+
+export function isNodeQuery(query: Query): query is NodeQuery {
+  return query.kind === 'clusterStatus' || query.kind === 'members' || query.kind === 'nodes';
+}
+
+/** What a coordinator knows of itself and of the others. */
+export function nodeAnswer({ kind }: NodeQuery, source: StatusSource): unknown {
+  switch (kind) {
+    case 'clusterStatus':
+      return clusterStatus(source);
+    case 'members':
+      return membersStatus(source);
+    case 'nodes':
+      return nodesStatus(source);
+  }
 }
 
 /** How far a member has the log; only the leader knows. */

@@ -48,6 +48,7 @@ export class CountingMetrics {
     taskAssigned: () => this.add('assigned'),
     taskRetried: () => this.add('retried'),
     taskRedispatched: () => this.add('redispatched'),
+    workerLossesSuspended: (suspended) => this.add(`losses ${suspended ? 'suspended' : 'resumed'}`),
     resultStale: () => this.add('stale'),
     instanceStarted: () => this.add('started'),
     instanceEnded: (_workflow, status) => this.add(`instance ${status}`),
@@ -224,9 +225,10 @@ export class TestCluster {
     return node;
   }
 
-  addWorker(workerId: string, types: readonly string[], capacity = 2, session = `${workerId}-1`): TestWorker {
+  addWorker(workerId: string, types: readonly string[], capacity = 2, more: Partial<WorkerConfig> = {}): TestWorker {
     const named = types.map((name) => ({ name, version: '1' }));
-    const worker = new TestWorker(this, { workerId, session, capacity, address: 'here', types: named });
+    const session = `${workerId}-1`;
+    const worker = new TestWorker(this, { workerId, session, capacity, address: 'here', types: named, ...more });
     this.workers.set(workerId, worker);
     for (const id of this.voters) this.connect(workerId, id);
     return worker;

@@ -1,18 +1,22 @@
 /**
  * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--json FILE]`,
+ * `--swim` for the membership alone, `--members N` for its figures,
  * `--seed S [--verbose]` for one seed, `--shrink FILE` to reduce it to a scenario, `--scenario FILE` to replay that, `--mutants` for all planted bugs, `--mutant NAME` for one.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { plant } from './mutant-loader.ts';
 import { MUTANTS } from './mutants.ts';
-import type { SeedReport } from './simulation.ts';
+import type { Outcome, Simulated } from './outcome.ts';
+import { isSwimCheck } from './violation.ts';
 
 const USAGE = `usage: npm run sim -- [FLAGS]
   --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE
   --seed S [--verbose]    one seed, with all that happens in it
   --seed S --shrink FILE  reduce a seed that fails to a scenario; --scenario FILE replays it
-  --mutants, --mutant M   look for planted bugs, all or one`;
+  --mutants, --mutant M   look for planted bugs, all or one
+  --swim [FLAGS]          the membership alone: its seeds, with the flags above, or its figures for 100 and 1,000 members
+  --swim --members N      figures for that many (more sizes by commas); --hours H: at least so many member-hours a row`;
 
 const TWICE_DEFAULT = 20;
 const SHRINK_MINUTES = 5;
@@ -34,6 +38,9 @@ const { values: flags } = parseFlags({
     mutant: { type: 'string' },
     shrink: { type: 'string' },
     scenario: { type: 'string' },
+    swim: { type: 'boolean', default: false },
+    members: { type: 'string' },
+    hours: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -46,7 +53,11 @@ else {
   if (flags.scenario !== undefined) await replay(flags.scenario);
   else if (flags.shrink !== undefined && flags.seed !== undefined) await reduce(Number(flags.seed), flags.shrink);
   else if (flags.verbose && flags.seed !== undefined) await oneSeed(Number(flags.seed));
-  else await seeds();
+  else {
+    const isFigures = flags.swim && flags.seeds === undefined && flags.seed === undefined && flags.mutant === undefined;
+    if (!isFigures) await seeds();
+    if (isFigures || flags.members !== undefined) await figures();
+  }
 }
 
 /** Says in one line what is wrong with the flags. */
@@ -68,8 +79,23 @@ async function plantByName(name: string): Promise<void> {
   askOnly(mutant.check);
 }
 
+async function simulated(): Promise<Simulated> {
+  const mutant = MUTANTS.find(({ name }) => name === flags.mutant);
+  const isSwim = flags.swim || (mutant !== undefined && isSwimCheck(mutant.check));
+  return isSwim ? (await import('./swim/swim-seed.ts')).SWIM : (await import('./run-seeds.ts')).CLUSTER;
+}
+
+async function figures(): Promise<void> {
+  const { printFigures } = await import('./swim/figure-table.ts');
+  const sizes = flags.members?.split(',').map(Number);
+  const isGood = printFigures({ sizes, hours: flags.hours === undefined ? undefined : Number(flags.hours) }, (line) =>
+    console.log(line),
+  );
+  if (!isGood) process.exitCode = 1;
+}
+
 async function oneSeed(seed: number): Promise<void> {
-  const { runSeed } = await import('./simulation.ts');
+  const { runSeed } = await simulated();
   const report = runSeed(seed, (line) => console.log(line));
   printFailure(report);
   if (report.failure !== undefined) process.exitCode = 1;
@@ -100,7 +126,8 @@ async function reduce(seed: number, file: string): Promise<void> {
 }
 
 async function seeds(): Promise<void> {
-  const { runSeeds, describe, RARE_STATES } = await import('./run-seeds.ts');
+  const { runSeeds, describe } = await import('./run-seeds.ts');
+  const simulation = await simulated();
   const { seed, from, minutes, mutant } = flags;
   const unbounded = minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER / 2;
   const count = flags.seeds === undefined ? unbounded : Number(flags.seeds);
@@ -111,24 +138,24 @@ async function seeds(): Promise<void> {
     minutes: minutes === undefined ? undefined : Number(minutes),
     stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
   };
-  const summary = runSeeds(options, (report) => printFailure(report));
+  const summary = runSeeds(simulation, options, (report) => printFailure(report));
   for (const failure of summary.failures) {
     if (failure.check === 'determinism') console.log(`seed ${failure.seed} failed: determinism: ${failure.detail}`);
   }
-  for (const line of describe(summary)) console.log(line);
+  for (const line of describe(simulation, summary)) console.log(line);
   if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(summary, null, 2)}\n`);
   const isBlind =
-    summary.seeds >= SEEDS_THAT_REACH_ALL && RARE_STATES.some((name) => (summary.counts[name] ?? 0) === 0);
+    summary.seeds >= SEEDS_THAT_REACH_ALL && simulation.rareStates.some((name) => (summary.counts[name] ?? 0) === 0);
   if (summary.failures.length > 0 || (isBlind && mutant === undefined)) process.exitCode = 1;
 }
 
-function printFailure(report: SeedReport, what = `--seed ${report.seed}`): void {
+function printFailure(report: Outcome, what = `--seed ${report.seed}`): void {
   const { seed, failure, traceHash, virtualSeconds } = report;
   if (failure === undefined) return;
   console.log(`seed ${seed} failed: ${failure.check} after ${virtualSeconds.toFixed(1)} s (trace ${traceHash})`);
   console.log(`  ${failure.detail}`);
   const mutant = flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`;
-  console.log(`  replay: npm run sim -- ${what} --verbose${mutant}`);
+  console.log(`  replay: npm run sim -- ${flags.swim ? '--swim ' : ''}${what} --verbose${mutant}`);
 }
 
 async function allMutants(): Promise<void> {

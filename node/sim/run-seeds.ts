@@ -1,6 +1,7 @@
 /** Runs seeds one after the other and sums up what they reached. */
 import { Counters } from './counters.ts';
-import { runSeed, type SeedReport } from './simulation.ts';
+import type { Outcome, Simulated } from './outcome.ts';
+import { runSeed } from './simulation.ts';
 import type { Check } from './violation.ts';
 
 export interface SeedsOptions {
@@ -29,8 +30,7 @@ export interface Summary {
   failures: Failure[];
 }
 
-/** States that a sound set of seeds reaches: what is never reached is not tested. */
-export const RARE_STATES = [
+const RARE_STATES = [
   ...['leader elected', 'two leaders of different terms at once', 'log suffix replaced', 'connection idle'],
   ...[
     'crash lost log writes',
@@ -65,7 +65,10 @@ export const RARE_STATES = [
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],
 ] as const;
 
-export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => void): Summary {
+/** Coordinators, workers and clients; that of the membership is in `swim/swim-seed.ts`. */
+export const CLUSTER: Simulated = { runSeed, rareStates: RARE_STATES };
+
+export function runSeeds({ runSeed }: Simulated, options: SeedsOptions, onSeed: (report: Outcome) => void): Summary {
   const startedMs = performance.now();
   const counters = new Counters();
   const summary = { seeds: 0, virtualSeconds: 0, nodeSeconds: 0 };
@@ -96,14 +99,14 @@ export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => 
   return { ...summary, realSeconds, counts: Object.fromEntries(counters.counts), failures };
 }
 
-export function describe(summary: Summary): string[] {
+export function describe({ rareStates }: Simulated, summary: Summary): string[] {
   const { seeds, virtualSeconds, nodeSeconds, realSeconds, counts, failures } = summary;
   const part = (names: readonly string[]): string => names.map((name) => `${name} ${counts[name] ?? 0}`).join(', ');
   const faults = Object.keys(counts)
     .filter((name) => name.startsWith('fault: '))
     .sort();
-  const reached = RARE_STATES.filter((name) => (counts[name] ?? 0) > 0);
-  const missed = RARE_STATES.filter((name) => (counts[name] ?? 0) === 0);
+  const reached = rareStates.filter((name) => (counts[name] ?? 0) > 0);
+  const missed = rareStates.filter((name) => (counts[name] ?? 0) === 0);
   const rate = Math.round(nodeSeconds / realSeconds);
   return [
     `faults: ${part(faults).replaceAll('fault: ', '')}`,

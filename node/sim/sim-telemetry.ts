@@ -19,6 +19,9 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     taskAssigned: nothing,
     taskRetried: () => counters.add('task retried'),
     taskRedispatched: () => counters.add('task redispatched'),
+    workerLossesSuspended: (suspended) => {
+      if (suspended) counters.add('worker losses suspended');
+    },
     resultStale: () => counters.add('stale result'),
     instanceStarted: nothing,
     instanceEnded: (_workflow, status) => counters.add(`instance ${status}`),

@@ -11,11 +11,12 @@ import { Client } from './client.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
 import { makePlan, type Plan } from './plan.ts';
+import type { Outcome } from './outcome.ts';
 import { Roster } from './roster.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimCoordinator } from './sim-coordinator.ts';
 import { SimWorker } from './sim-worker.ts';
-import { type Check, demand, Violation } from './violation.ts';
+import { demand, Violation } from './violation.ts';
 import { Workload } from './workload.ts';
 import { makeWorld, type World } from './world.ts';
 
@@ -29,16 +30,10 @@ const LOOK_US = 250_000;
 /** More events than any sound run has: the simulation itself spins. */
 const EVENTS_MAX = 3_000_000;
 
-export interface SeedReport {
-  seed: number;
-  traceHash: string;
-  virtualSeconds: number;
-  nodeSeconds: number;
+export interface SeedReport extends Outcome {
   events: number;
-  counts: ReadonlyMap<string, number>;
   /** How many faults it had, those left out among them. */
   faults: number;
-  failure: { check: Check; detail: string } | undefined;
 }
 
 export function runSeed(seed: number, print?: (line: string) => void): SeedReport {

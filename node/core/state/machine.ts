@@ -53,7 +53,7 @@ import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.
 import { Overlay } from './overlay.ts';
 import { Retention } from './retention.ts';
 import type { KeyValueReader, Writes } from './store.ts';
-import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
+import { type Reservation, WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
 /** Instances that one message may start: all of them are made by one entry, on every replica. */
 export const INSTANCES_PER_MESSAGE_MAX = 1_000;
@@ -148,6 +148,7 @@ export class StateMachine {
     const access = new AccessTable(host, overlay);
     const audit = new AuditLog(host, overlay);
     const messages = new MessageTable(host, overlay);
+    const workers = new WorkerTable(host, overlay);
     return {
       catalog,
       instances,
@@ -155,8 +156,8 @@ export class StateMachine {
       audit,
       messages,
       retention: new Retention(messages, instances),
-      workers: new WorkerTable(host, overlay),
-      administration: new Administration({ host, catalog, instances, access, audit, emit }),
+      workers,
+      administration: new Administration({ host, catalog, instances, workers, access, audit, emit }),
     };
   }
 
@@ -260,7 +261,8 @@ export class StateMachine {
 
   /** Cluster time at which something becomes due; Infinity when nothing ever will. */
   nextDueMs(): number {
-    return Math.min(this.instances.due.peek()?.dueMs ?? Infinity, this.messages.nextExpiryMs);
+    const { instances, messages, workers } = this;
+    return Math.min(instances.due.peek()?.dueMs ?? Infinity, messages.nextExpiryMs, workers.nextDueMs);
   }
 
   apply(entry: Entry): { result: ProposalResult; events: StateEvent[] } {
@@ -296,6 +298,7 @@ export class StateMachine {
       case COMMAND.advanceTime:
         this.instances.fireDue(DUE_PER_ENTRY_MAX, now);
         this.messages.sweep(now.timeMs);
+        this.#handBack(now);
         return DONE;
       case MEMBERSHIP_KIND:
         return this.#changeMembers(payload, entry.index, now);
@@ -375,6 +378,7 @@ export class StateMachine {
     const { clusterId, action, actor, reason } = command;
     for (const session of [...this.instances.running.keys()].sort()) this.instances.loseSession(session, reason, now);
     for (const id of [...this.workers.workers.keys()].sort()) this.workers.delete(id);
+    for (const id of [...this.workers.drains.keys()].sort()) this.workers.endDrain(id);
     const shown = (): unknown => ({ cluster_id: this.clusterId, members: this.membership ?? null });
     const before = shown();
     this.clusterId = clusterId;
@@ -500,6 +504,7 @@ export class StateMachine {
     for (const { name, version, configSchema } of command.types) {
       this.workers.registerType({ name, version, configSchema: configSchema ?? null });
     }
+    const { zone, labels, softwareVersion, reserved } = command;
     this.workers.put({
       id: command.workerId,
       session: command.session,
@@ -508,30 +513,47 @@ export class StateMachine {
       types: command.types.map(({ name }) => name),
       draining: false,
       registeredAt: now.wallMs,
+      versions: command.types.map(({ version }) => version),
+      ...(zone === undefined ? {} : { zone }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(softwareVersion === undefined ? {} : { softwareVersion }),
+      ...(reserved === undefined ? {} : { reserved: reserved.map(reservationOf) }),
     });
     this.#events.push({ kind: 'workerRegistered', workerId: command.workerId, session: command.session });
     return DONE;
   }
 
   #loseWorker(command: Infer<typeof LoseWorker>, now: Now): ProposalResult {
-    const { workerId, session, reason } = command;
+    const { workerId, session, reason, left } = command;
     if (this.workers.workers.get(workerId)?.session !== session) return DONE;
     this.instances.loseSession(session, `worker ${workerId} was lost: ${reason}`, now);
     this.workers.delete(workerId);
+    // Whoever left as it was asked to is of use again when it comes back.
+    if (left === true && this.workers.drains.has(workerId)) this.workers.endDrain(workerId);
     this.#events.push({ kind: 'workerLost', workerId, session, reason });
     return DONE;
   }
 
   #drainWorker(command: Infer<typeof DrainWorker>): ProposalResult {
     const worker = this.workers.workers.get(command.workerId);
-    if (worker?.session === command.session) this.workers.put({ ...worker, draining: true });
+    if (worker?.session !== command.session) return DONE;
+    this.workers.put({ ...worker, draining: true });
+    this.#events.push({ kind: 'drainChanged', workerId: worker.id });
     return DONE;
+  }
+
+  /** What drained workers still run when their time is over. */
+  #handBack(now: Now): void {
+    for (const { id, session } of this.workers.takeDue(now.timeMs)) {
+      const reason = `worker ${id} was drained, and its time to finish was over`;
+      this.instances.handBack(session, reason, now);
+    }
   }
 
   #assign(command: Infer<typeof Assign>, token: number, now: Now): ProposalResult {
     for (const { instanceId, taskId, workerId, session } of command.assignments) {
-      // Void when the worker's session is gone by now; the task stays ready.
-      if (this.workers.workers.get(workerId)?.session !== session) continue;
+      // Void when the worker's session is gone by now, or it is to get nothing more; the task stays ready.
+      if (this.workers.workers.get(workerId)?.session !== session || this.workers.drains.has(workerId)) continue;
       this.instances.assign(instanceId, taskId, { token, worker: workerId, session }, now);
     }
     return DONE;
@@ -545,6 +567,10 @@ export class StateMachine {
     }
     return DONE;
   }
+}
+
+function reservationOf({ of, name, slots }: { of: string; name: string; slots: number }): Reservation {
+  return { of: of === 'workflow' ? 'workflow' : 'type', name, slots };
 }
 
 function attemptEnd(result: { status: string; error?: string }): AttemptEnd {

@@ -10,9 +10,11 @@ import {
   CancelInstance,
   COMMAND,
   DeleteDocument,
+  EndDrain,
   LoseWorker,
   MessageBatch,
   MessageItem,
+  OrderDrain,
   PutDocument,
   RegisterWorker,
   Results,
@@ -37,6 +39,8 @@ export interface Command {
 export const START_MS = 1_000_000;
 /** Wall clock minus cluster time, in the entries of a test. */
 export const WALL_OFFSET_MS = 1_700_000_000_000;
+
+const ACTOR = { kind: 'key', id: 'k1', name: 'ops', role: 'operator' };
 
 export class TestReplica {
   readonly host: Host;
@@ -125,8 +129,16 @@ export class TestReplica {
     return this.apply(COMMAND.registerWorker, RegisterWorker, body);
   }
 
-  lose(workerId: string, session: string): Applied {
-    return this.apply(COMMAND.loseWorker, LoseWorker, { workerId, session, reason: 'gone' });
+  lose(workerId: string, session: string, left = false): Applied {
+    return this.apply(COMMAND.loseWorker, LoseWorker, { workerId, session, reason: 'gone', left });
+  }
+
+  drain(workerId: string, graceMs: number): Applied {
+    return this.apply(COMMAND.orderDrain, OrderDrain, { workerId, graceMs, actor: ACTOR });
+  }
+
+  undrain(workerId: string): Applied {
+    return this.apply(COMMAND.endDrain, EndDrain, { workerId, actor: ACTOR });
   }
 
   assign(...assignments: { instanceId: string; taskId: string; workerId: string; session: string }[]): Applied {

@@ -76,6 +76,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
     this.#tasks.stale.inc();
   }
 
+  workerLossesSuspended(suspended: boolean): void {
+    this.#tasks.suspended.set(suspended ? 1 : 0);
+  }
+
   instanceStarted(workflow: string): void {
     this.#instances.started.inc({ workflow: this.#instances.workflows.of(workflow) });
   }
@@ -174,6 +178,7 @@ interface TaskMetrics {
   types: LabelLimit;
   running: Gauge<'worker'>;
   ready: Gauge;
+  suspended: Gauge;
   ended: Counter<'type' | 'status'>;
   wait: Histogram;
   retries: Counter<'type'>;
@@ -212,6 +217,11 @@ function taskMetrics(registry: Registry): TaskMetrics {
       'distric_task_redispatches_total',
       'Attempts given to another worker because theirs was lost.',
     ),
+    suspended: new Gauge({
+      name: 'distric_worker_losses_suspended',
+      help: '1 while more than half of the workers are missed, so that none is given up (leader).',
+      registers,
+    }),
     stale: new Counter({
       name: 'distric_results_stale_total',
       help: 'Results that came under an old fencing token and changed nothing.',
