@@ -1,15 +1,17 @@
 /**
- * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--json FILE]`,
+ * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--jobs N] [--json FILE]`,
  * `--seed S [--verbose]` for one seed, `--shrink FILE` to reduce it to a scenario, `--scenario FILE` to replay that, `--mutants` for all planted bugs, `--mutant NAME` for one.
  */
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { plant } from './mutant-loader.ts';
 import { MUTANTS } from './mutants.ts';
-import type { SeedReport } from './simulation.ts';
+import type { EndedSeed } from './seeds-part.ts';
 
 const USAGE = `usage: npm run sim -- [FLAGS]
-  --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE
+  --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE,
+                          in --jobs N processes (default: one for each core)
   --seed S [--verbose]    one seed, with all that happens in it
   --seed S --shrink FILE  reduce a seed that fails to a scenario; --scenario FILE replays it
   --mutants, --mutant M   look for planted bugs, all or one`;
@@ -28,6 +30,7 @@ const { values: flags } = parseFlags({
     seed: { type: 'string' },
     minutes: { type: 'string' },
     twice: { type: 'string' },
+    jobs: { type: 'string' },
     json: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
@@ -101,6 +104,7 @@ async function reduce(seed: number, file: string): Promise<void> {
 
 async function seeds(): Promise<void> {
   const { runSeeds, describe, RARE_STATES } = await import('./run-seeds.ts');
+  const { runSeedsInParallel } = await import('./seeds-in-parallel.ts');
   const { seed, from, minutes, mutant } = flags;
   const unbounded = minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER / 2;
   const count = flags.seeds === undefined ? unbounded : Number(flags.seeds);
@@ -111,7 +115,9 @@ async function seeds(): Promise<void> {
     minutes: minutes === undefined ? undefined : Number(minutes),
     stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
   };
-  const summary = runSeeds(options, (report) => printFailure(report));
+  // A planted bug is in this process only.
+  const jobs = mutant === undefined ? Math.min(options.count, Number(flags.jobs ?? availableParallelism())) : 1;
+  const summary = jobs === 1 ? runSeeds(options, printFailure) : await runSeedsInParallel(options, jobs, printFailure);
   for (const failure of summary.failures) {
     if (failure.check === 'determinism') console.log(`seed ${failure.seed} failed: determinism: ${failure.detail}`);
   }
@@ -122,7 +128,7 @@ async function seeds(): Promise<void> {
   if (summary.failures.length > 0 || (isBlind && mutant === undefined)) process.exitCode = 1;
 }
 
-function printFailure(report: SeedReport, what = `--seed ${report.seed}`): void {
+function printFailure(report: EndedSeed, what = `--seed ${report.seed}`): void {
   const { seed, failure, traceHash, virtualSeconds } = report;
   if (failure === undefined) return;
   console.log(`seed ${seed} failed: ${failure.check} after ${virtualSeconds.toFixed(1)} s (trace ${traceHash})`);
