@@ -547,8 +547,8 @@ export const MUTANTS: readonly Mutant[] = [
       JITTER_BY_CHANCE,
       {
         file: 'node/core/state/overlay.ts',
-        find: 'this.hash = this.#host.crc32(value, this.#host.crc32(key, this.hash));',
-        replace: 'this.hash = this.#host.crc32(key, this.hash);',
+        find: 'this.#hash.addBytes(value);',
+        replace: '',
       },
     ],
   },
