@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus, InstanceResource } from '../api/rest.ts';
 import type { RestClient } from '../cli/client.ts';
 import { LocalCluster } from '../cli/local-cluster.ts';
-import { Joiner } from './joiner.ts';
+import { Joiner } from '../cli/joiner.ts';
 import { benchRules, WORKFLOW, WORKFLOW_ID } from './workload.ts';
 
 const DRAINED_POLL_MS = 20;

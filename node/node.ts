@@ -375,7 +375,7 @@ export class Coordinator {
       return;
     }
     if (this.members.isOrder(commandKind)) {
-      const refused = this.members.carryOut(commandKind, command, origin);
+      const refused = this.members.carryOut(commandKind, command, origin, this.#now.monotonicMs);
       if (refused !== undefined) this.#answers.give(origin, refused);
     } else this.#appendEntry(commandKind, command, origin, rows);
   }

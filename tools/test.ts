@@ -13,6 +13,8 @@ import { provision, type SystemNeed } from './provision.ts';
 import { describeResult, ROOT_DIR, runStep, type Step } from './steps.ts';
 
 const SEEDS = 300;
+/** So many of them run twice, to the same end. */
+const SEEDS_TWICE = 200;
 const SEEDS_QUICK = 30;
 const JEST = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
 const NETWORK_TESTS = 'tests on hosts of their own in network namespaces';
@@ -40,7 +42,7 @@ try {
   await unitTests();
   await gate({
     name: 'simulator',
-    args: ['node/sim/main.ts', '--seeds', String(isQuick ? SEEDS_QUICK : SEEDS)],
+    args: ['node/sim/main.ts', '--seeds', String(isQuick ? SEEDS_QUICK : SEEDS), '--twice', String(SEEDS_TWICE)],
     live: true,
   });
   const lacks = (what: string): boolean => leftOut.some(({ neededFor }) => neededFor === what);

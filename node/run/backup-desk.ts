@@ -44,7 +44,7 @@ export class BackupDesk implements BackupGate {
     const startedMs = performance.now();
     this.#taken++;
     const facts = { clusterId, clusterName, term, bornWith };
-    const taken = await takeBackup(() => disk.current.pin(), dir, `backup-${String(this.#taken)}`, facts).catch(
+    const taken = await takeBackup(disk.current, dir, `backup-${String(this.#taken)}`, facts).catch(
       (error: unknown) => {
         log.warn({ component: 'backup', reason: reasonOf(error) }, 'no backup could be taken');
         throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reasonOf(error)}`);

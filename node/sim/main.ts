@@ -1,17 +1,20 @@
 /**
- * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--json FILE]`,
+ * The simulator's program: `npm run sim -- [--seeds N] [--from S] [--minutes M] [--twice N] [--jobs N] [--json FILE]`,
  * `--swim` for the membership alone, `--members N` for its figures,
  * `--seed S [--verbose]` for one seed, `--shrink FILE` to reduce it to a scenario, `--scenario FILE` to replay that, `--mutants` for all planted bugs, `--mutant NAME` for one.
  */
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { plant } from './mutant-loader.ts';
 import { MUTANTS } from './mutants.ts';
-import type { Outcome, Simulated } from './outcome.ts';
+import type { EndedSeed } from './seeds-part.ts';
+import { loadSimulation, type SimulationName } from './simulations.ts';
 import { isSwimCheck } from './violation.ts';
 
 const USAGE = `usage: npm run sim -- [FLAGS]
-  --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE
+  --seeds N, --from S     run N seeds (default 1) from S on; --twice N of them twice, --minutes M at most, --json FILE,
+                          in --jobs N processes (default: one for each core)
   --seed S [--verbose]    one seed, with all that happens in it
   --seed S --shrink FILE  reduce a seed that fails to a scenario; --scenario FILE replays it
   --mutants, --mutant M   look for planted bugs, all or one
@@ -32,6 +35,7 @@ const { values: flags } = parseFlags({
     seed: { type: 'string' },
     minutes: { type: 'string' },
     twice: { type: 'string' },
+    jobs: { type: 'string' },
     json: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
@@ -79,10 +83,9 @@ async function plantByName(name: string): Promise<void> {
   askOnly(mutant.check);
 }
 
-async function simulated(): Promise<Simulated> {
+function simulationName(): SimulationName {
   const mutant = MUTANTS.find(({ name }) => name === flags.mutant);
-  const isSwim = flags.swim || (mutant !== undefined && isSwimCheck(mutant.check));
-  return isSwim ? (await import('./swim/swim-seed.ts')).SWIM : (await import('./run-seeds.ts')).CLUSTER;
+  return flags.swim || (mutant !== undefined && isSwimCheck(mutant.check)) ? 'swim' : 'cluster';
 }
 
 async function figures(): Promise<void> {
@@ -95,7 +98,7 @@ async function figures(): Promise<void> {
 }
 
 async function oneSeed(seed: number): Promise<void> {
-  const { runSeed } = await simulated();
+  const { runSeed } = await loadSimulation(simulationName());
   const report = runSeed(seed, (line) => console.log(line));
   printFailure(report);
   if (report.failure !== undefined) process.exitCode = 1;
@@ -127,7 +130,8 @@ async function reduce(seed: number, file: string): Promise<void> {
 
 async function seeds(): Promise<void> {
   const { runSeeds, describe } = await import('./run-seeds.ts');
-  const simulation = await simulated();
+  const { runSeedsInParallel } = await import('./seeds-in-parallel.ts');
+  const simulation = await loadSimulation(simulationName());
   const { seed, from, minutes, mutant } = flags;
   const unbounded = minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER / 2;
   const count = flags.seeds === undefined ? unbounded : Number(flags.seeds);
@@ -138,7 +142,12 @@ async function seeds(): Promise<void> {
     minutes: minutes === undefined ? undefined : Number(minutes),
     stopAt: MUTANTS.find(({ name }) => name === mutant)?.check,
   };
-  const summary = runSeeds(simulation, options, (report) => printFailure(report));
+  // A planted bug is in this process only.
+  const jobs = mutant === undefined ? Math.min(options.count, Number(flags.jobs ?? availableParallelism())) : 1;
+  const summary =
+    jobs === 1
+      ? runSeeds(simulation, options, printFailure)
+      : await runSeedsInParallel(simulationName(), options, jobs, printFailure);
   for (const failure of summary.failures) {
     if (failure.check === 'determinism') console.log(`seed ${failure.seed} failed: determinism: ${failure.detail}`);
   }
@@ -149,7 +158,7 @@ async function seeds(): Promise<void> {
   if (summary.failures.length > 0 || (isBlind && mutant === undefined)) process.exitCode = 1;
 }
 
-function printFailure(report: Outcome, what = `--seed ${report.seed}`): void {
+function printFailure(report: EndedSeed, what = `--seed ${report.seed}`): void {
   const { seed, failure, traceHash, virtualSeconds } = report;
   if (failure === undefined) return;
   console.log(`seed ${seed} failed: ${failure.check} after ${virtualSeconds.toFixed(1)} s (trace ${traceHash})`);

@@ -13,6 +13,8 @@ export interface SeedsOptions {
   minutes: number | undefined;
   /** Stop at the first seed that this check fails. */
   stopAt: Check | undefined;
+  /** Of several processes, this one takes every `jobs`th seed. Absent: all of them. */
+  share?: { job: number; jobs: number };
 }
 
 export interface Failure {
@@ -23,6 +25,8 @@ export interface Failure {
 
 export interface Summary {
   seeds: number;
+  /** So many of them ran twice. */
+  twice: number;
   virtualSeconds: number;
   nodeSeconds: number;
   realSeconds: number;
@@ -56,6 +60,7 @@ const RARE_STATES = [
   ...['damaged entry found', 'power loss took log writes from the page cache', 'TIMEOUT_NOW lost'],
   ...['leader with a stalled disk deposed', 'learner promoted under a partition'],
   ...['joint membership committed', 'membership committed', 'leader removed'],
+  ...['feature level raised', 'feature level raised in an upgrade', 'stopped as an earlier release'],
   ...['snapshot installed', 'snapshot installed with a joint membership in the log'],
   ...[
     'no room for a snapshot at its sender',
@@ -71,9 +76,10 @@ export const CLUSTER: Simulated = { runSeed, rareStates: RARE_STATES };
 export function runSeeds({ runSeed }: Simulated, options: SeedsOptions, onSeed: (report: Outcome) => void): Summary {
   const startedMs = performance.now();
   const counters = new Counters();
-  const summary = { seeds: 0, virtualSeconds: 0, nodeSeconds: 0 };
+  const { job, jobs } = options.share ?? { job: 0, jobs: 1 };
+  const summary = { seeds: 0, twice: 0, virtualSeconds: 0, nodeSeconds: 0 };
   const failures: Failure[] = [];
-  for (let seed = options.from; seed < options.from + options.count; seed++) {
+  for (let seed = options.from + job; seed < options.from + options.count; seed += jobs) {
     if (options.minutes !== undefined && performance.now() - startedMs >= options.minutes * 60_000) break;
     const report = runSeed(seed);
     onSeed(report);
@@ -84,6 +90,7 @@ export function runSeeds({ runSeed }: Simulated, options: SeedsOptions, onSeed: 
     if (report.failure !== undefined) failures.push({ seed, ...report.failure });
     if (seed < options.from + options.twice) {
       const again = runSeed(seed);
+      summary.twice++;
       summary.nodeSeconds += again.nodeSeconds;
       if (again.traceHash !== report.traceHash) {
         failures.push({
@@ -100,7 +107,7 @@ export function runSeeds({ runSeed }: Simulated, options: SeedsOptions, onSeed: 
 }
 
 export function describe({ rareStates }: Simulated, summary: Summary): string[] {
-  const { seeds, virtualSeconds, nodeSeconds, realSeconds, counts, failures } = summary;
+  const { seeds, twice, virtualSeconds, nodeSeconds, realSeconds, counts, failures } = summary;
   const part = (names: readonly string[]): string => names.map((name) => `${name} ${counts[name] ?? 0}`).join(', ');
   const faults = Object.keys(counts)
     .filter((name) => name.startsWith('fault: '))
@@ -112,7 +119,7 @@ export function describe({ rareStates }: Simulated, summary: Summary): string[] 
     `faults: ${part(faults).replaceAll('fault: ', '')}`,
     `reached: ${part(reached)}`,
     ...(missed.length > 0 ? [`not reached: ${missed.join(', ')}`] : []),
-    `${seeds} seeds, ${Math.round(virtualSeconds)} simulated seconds, ${Math.round(nodeSeconds)} node-seconds in ` +
+    `${seeds} seeds (${twice} of them twice), ${Math.round(virtualSeconds)} simulated seconds, ${Math.round(nodeSeconds)} node-seconds in ` +
       `${realSeconds.toFixed(1)} s (${rate} node-seconds a second), ${failures.length} failed`,
   ];
 }

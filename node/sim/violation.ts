@@ -13,6 +13,7 @@ export const CHECKS = {
   preVote: 'nobody campaigns whom a majority would not elect, or the leader has not asked to',
   checkQuorum: 'a leader that a majority does not answer stops leading',
   stableLeader: 'in calm nobody takes the leadership from whoever has it',
+  featureLevel: 'no member is of a release too early for what its cluster is raised to',
   stateHash: 'equal state hash at equal index, live and after a restart',
   replicaContent: 'equal content at equal index',
   acknowledgedApplied: 'what a client is told as done is applied',

@@ -252,6 +252,7 @@ export class StateMachine {
       ...(this.featureLevel === FEATURE_LEVEL_FIRST ? {} : { featureLevel: this.featureLevel }),
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
+    this.messages.handedOut();
     return this.#overlay.take();
   }
 

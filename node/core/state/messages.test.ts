@@ -47,6 +47,27 @@ describe('a message', () => {
     expect(replica.machine.messages.count).toBe(2);
   });
 
+  it('is known wherever it is, and whatever came before or after it', () => {
+    const ids = ['m5', 'm2', 'm9', 'm3'];
+    for (const [place, commit] of [
+      ['in memory', () => undefined],
+      ['in the store', () => replica.commit()],
+    ] as const) {
+      for (const id of ids) {
+        const { count } = replica.machine.messages;
+        replica.send([{ id: `${place}-${id}` }]);
+        replica.send([{ id: `${place}-${id}` }]);
+        expect(replica.machine.messages.count).toBe(count + 1);
+        commit();
+      }
+      replica.send(ids.map((id) => ({ id: `${place}-${id}` })));
+    }
+    expect(replica.machine.messages.count).toBe(2 * ids.length);
+    const again = replica.reopened();
+    again.send(ids.map((id) => ({ id: `in the store-${id}` })));
+    expect(again.machine.messages.count).toBe(2 * ids.length);
+  });
+
   it('sent again gets its instances in the order in which they were started, however many', () => {
     replica.putRule(ruleOf('many', new Array<string>(12).fill('w')));
     const batch = [{ id: 'm1', rules: ['many@1'] }];

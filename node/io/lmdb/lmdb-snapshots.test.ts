@@ -201,7 +201,7 @@ describe('taking a snapshot', () => {
     await commitState(sender, 1, 20_000);
     sender.port.take('s');
     sender.port.drop('s');
-    await sender.answer('snapshotNotTaken');
+    expect((await sender.answer('snapshotNotTaken')).noRoom).toBeUndefined();
   });
 
   it('is not begun without room for it, and can be tried again', async () => {

@@ -11,12 +11,9 @@ import { rmSync } from 'node:fs';
 import { assert } from '../../../base/assert.ts';
 import type { LoopLog, SnapshotInput, SnapshotPort } from '../../ports.ts';
 import { IncomingSnapshot } from './incoming-snapshot.ts';
-import { OutgoingSnapshot } from './outgoing-snapshot.ts';
+import { OutgoingSnapshot, readerDeadlineMs } from './outgoing-snapshot.ts';
 import type { StateDisk } from './state-disk.ts';
 import { isFull, reasonOf } from './storage-error.ts';
-
-/** The life of a reader of the state: what is replaced meanwhile stays in the file. */
-const READER_DEADLINE_MS = 60_000;
 
 export interface LmdbSnapshotsParts {
   disk: StateDisk;
@@ -27,6 +24,7 @@ export interface LmdbSnapshotsParts {
   /** Why there is no room for so many bytes more; undefined: there is. */
   noRoom: (bytes: number) => string | undefined;
   log: Pick<LoopLog, 'info' | 'warn'>;
+  /** By the size of the state, unless given. */
   readerDeadlineMs?: number;
 }
 
@@ -47,8 +45,10 @@ export class LmdbSnapshots implements SnapshotPort {
   }
 
   take(snapshotId: string): void {
-    const { disk, dir, answer, log, readerDeadlineMs = READER_DEADLINE_MS } = this.#parts;
-    const noRoom = this.#parts.noRoom(disk.current.usedBytes());
+    const { disk, dir, answer, log } = this.#parts;
+    const stateBytes = disk.current.usedBytes();
+    const deadlineMs = this.#parts.readerDeadlineMs ?? readerDeadlineMs(stateBytes);
+    const noRoom = this.#parts.noRoom(stateBytes);
     if (noRoom !== undefined) {
       answer({ kind: 'snapshotNotTaken', snapshotId, noRoom });
       return;
@@ -58,7 +58,7 @@ export class LmdbSnapshots implements SnapshotPort {
     const startedMs = performance.now();
     this.#taken++;
     outgoing
-      .take(() => disk.current.pin(), dir, `taken-${String(this.#taken)}`, readerDeadlineMs)
+      .take(() => disk.current.pin(), dir, `taken-${String(this.#taken)}`, deadlineMs)
       .then(
         (head) => {
           if (head === undefined) {

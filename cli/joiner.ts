@@ -2,8 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { freePorts } from '../cli/free-ports.ts';
-import { signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
+import { freePorts } from './free-ports.ts';
+import { signalNode, startNodeProcess, waitUntilGone } from './node-process.ts';
 
 const GONE_MS = 30_000;
 
