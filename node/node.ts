@@ -11,6 +11,7 @@
  */
 import type { Host } from '../base/host.ts';
 import { Admission } from './admission.ts';
+import { BucketTable } from '../base/token-bucket.ts';
 import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import {
@@ -30,6 +31,7 @@ import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
+import { WORKERS_MAX } from './core/state/worker-table.ts';
 import { Views } from './core/state/views.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
@@ -49,6 +51,10 @@ import { TaskDesk } from './task-desk.ts';
 
 /** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
 export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
+
+/** Of each peer, about messages that are not for this node. */
+export const WARNINGS_BURST = 5;
+const WARNINGS_PER_SECOND = 1 / 60;
 
 export class Coordinator {
   readonly #config: CoordinatorConfig;
@@ -71,6 +77,7 @@ export class Coordinator {
   readonly #views: Views;
   readonly #clock = new ClusterClock();
   readonly #peersUp = new Set<string>();
+  readonly #warnings = new BucketTable(WORKERS_MAX);
   #now: Now;
   #role: RaftRole = 'follower';
   /** None yet, so that the first turn tells the metrics what it finds. */
@@ -169,7 +176,7 @@ export class Coordinator {
   step(input: Input, now: Now): void {
     this.#now = now;
     if (input.kind === 'message' && COORDINATOR_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
-      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message refused: not from a coordinator');
+      this.#warnOf(input.from, 'message refused: not from a coordinator', input.message.kind);
       return;
     }
     switch (input.kind) {
@@ -289,8 +296,14 @@ export class Coordinator {
         this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
         break;
       default:
-        this.#ports.log.warn({ component: 'node', from, message: message.kind }, 'message is not for a coordinator');
+        this.#warnOf(from, 'message is not for a coordinator', message.kind);
     }
+  }
+
+  /** Of a peer's own making: it must not fill the log. */
+  #warnOf(from: string, text: string, message: string): void {
+    if (!this.#warnings.take(from, WARNINGS_PER_SECOND, WARNINGS_BURST, this.#now.monotonicMs).allowed) return;
+    this.#ports.log.warn({ component: 'node', from, message }, text);
   }
 
   #onPeerDown(peer: string): void {
@@ -306,7 +319,7 @@ export class Coordinator {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
       this.members.tellStranger(from, undefined);
-      this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
+      this.#warnOf(from, 'proposal refused: it does not come from a coordinator', 'FORWARD_PROPOSE');
       return;
     }
     const { requestId, commandKind, command } = body;
