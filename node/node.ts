@@ -11,7 +11,6 @@
  */
 import type { Host } from '../base/host.ts';
 import { Admission } from './admission.ts';
-import { BucketTable } from '../base/token-bucket.ts';
 import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import {
@@ -31,7 +30,6 @@ import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
-import { WORKERS_MAX } from './core/state/worker-table.ts';
 import { Views } from './core/state/views.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
@@ -41,6 +39,7 @@ import type { Change, CoordinatorPorts, Input, Now, Proposal } from './ports.ts'
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal } from './proposals.ts';
 import { Durability } from './durability.ts';
 import { FeatureLevels } from './feature-levels.ts';
+import { RareWarnings } from './rare-warnings.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
@@ -51,10 +50,6 @@ import { TaskDesk } from './task-desk.ts';
 
 /** Committed entries applied in one turn, in bytes: a long catch-up must not starve heartbeats. */
 export const APPLY_BYTES_PER_TURN = 4 * 1024 * 1024;
-
-/** Of each peer, about messages that are not for this node. */
-export const WARNINGS_BURST = 5;
-const WARNINGS_PER_SECOND = 1 / 60;
 
 export class Coordinator {
   readonly #config: CoordinatorConfig;
@@ -77,7 +72,7 @@ export class Coordinator {
   readonly #views: Views;
   readonly #clock = new ClusterClock();
   readonly #peersUp = new Set<string>();
-  readonly #warnings = new BucketTable(WORKERS_MAX);
+  readonly #warnings: RareWarnings;
   #now: Now;
   #role: RaftRole = 'follower';
   /** None yet, so that the first turn tells the metrics what it finds. */
@@ -96,6 +91,7 @@ export class Coordinator {
     this.#ports = parts.ports;
     this.#metrics = parts.metrics;
     this.#now = now;
+    this.#warnings = new RareWarnings(parts.ports.log);
     this.#answers = new Answers(parts.host, parts.ports);
     this.#hashes = new StateHashes(config.raft.nodeId);
     this.#levels = new FeatureLevels(config.raft.nodeId, config.featureLevel ?? FEATURE_LEVEL);
@@ -176,7 +172,8 @@ export class Coordinator {
   step(input: Input, now: Now): void {
     this.#now = now;
     if (input.kind === 'message' && COORDINATOR_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
-      this.#warnOf(input.from, 'message refused: not from a coordinator', input.message.kind);
+      const { from, message } = input;
+      this.#warnings.about(from, message.kind, 'message refused: not from a coordinator', now.monotonicMs);
       return;
     }
     switch (input.kind) {
@@ -296,14 +293,8 @@ export class Coordinator {
         this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
         break;
       default:
-        this.#warnOf(from, 'message is not for a coordinator', message.kind);
+        this.#warnings.about(from, message.kind, 'message is not for a coordinator', this.#now.monotonicMs);
     }
-  }
-
-  /** Of a peer's own making: it must not fill the log. */
-  #warnOf(from: string, text: string, message: string): void {
-    if (!this.#warnings.take(from, WARNINGS_PER_SECOND, WARNINGS_BURST, this.#now.monotonicMs).allowed) return;
-    this.#ports.log.warn({ component: 'node', from, message }, text);
   }
 
   #onPeerDown(peer: string): void {
@@ -319,7 +310,8 @@ export class Coordinator {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
       this.members.tellStranger(from, undefined);
-      this.#warnOf(from, 'proposal refused: it does not come from a coordinator', 'FORWARD_PROPOSE');
+      const text = 'proposal refused: it does not come from a coordinator';
+      this.#warnings.about(from, 'FORWARD_PROPOSE', text, this.#now.monotonicMs);
       return;
     }
     const { requestId, commandKind, command } = body;
