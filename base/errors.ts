@@ -52,14 +52,17 @@ export class DistricError extends Error {
   override readonly name = 'DistricError';
   readonly code: ErrorCode;
   readonly fields: readonly FieldError[];
+  /** Of a retryable one that is over only then, in seconds. */
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: ErrorCode, message: string, fields: readonly FieldError[] = []) {
+  constructor(code: ErrorCode, message: string, fields: readonly FieldError[] = [], retryAfterS?: number) {
     const { stackTraceLimit } = stackTraces;
     stackTraces.stackTraceLimit = 0;
     super(message);
     if (stackTraceLimit !== undefined) stackTraces.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.fields = fields;
+    this.retryAfterS = retryAfterS;
   }
 
   get status(): number {

@@ -8,6 +8,7 @@ import type { Body, Message } from './core/tlv/messages.ts';
 import { encode } from './core/tlv/struct.ts';
 import { nodeHost } from './io/host.ts';
 import { COMMAND_BYTES_MAX } from './proposals.ts';
+import { WARNINGS_BURST } from './rare-warnings.ts';
 import { READ_TIMEOUT_MS } from './reads.ts';
 import type { ItemOutcome } from './requests.ts';
 import { ACTIVE_INSTANCES_MAX, TestCluster } from './test-cluster.ts';
@@ -60,6 +61,21 @@ describe('a proposal', () => {
     propose(follower!, COMMAND.registerWorker);
     propose('w1', COMMAND.deleteRule);
     expect(group.at(leader).core.raft.log.lastIndex).toBe(lastIndex);
+  });
+});
+
+describe('a worker that speaks as a coordinator', () => {
+  it('is refused, and logged a few times only', () => {
+    const group = cluster();
+    const leader = group.leader();
+    const { term } = group.at(leader).core.raft;
+    const message: Message = { kind: 'TIMEOUT_NOW', body: { term: term + 1 } };
+    for (let i = 0; i < 20 * WARNINGS_BURST; i++)
+      group.at(leader).inputs.push({ kind: 'message', from: 'w1', message });
+    group.run(100);
+    expect(group.at(leader).core.raft.term).toBe(term);
+    const told = group.at(leader).warnings.filter((text) => text === 'message refused: not from a coordinator');
+    expect(told).toHaveLength(WARNINGS_BURST);
   });
 });
 

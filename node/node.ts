@@ -41,6 +41,7 @@ import type { Change, CoordinatorPorts, Input, Now, Proposal } from './ports.ts'
 import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal } from './proposals.ts';
 import { Durability } from './durability.ts';
 import { FeatureLevels } from './feature-levels.ts';
+import { RareWarnings } from './rare-warnings.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
@@ -74,6 +75,7 @@ export class Coordinator {
   readonly #views: Views;
   readonly #clock = new ClusterClock();
   readonly #peersUp = new Set<string>();
+  readonly #warnings: RareWarnings;
   #now: Now;
   #role: RaftRole = 'follower';
   /** None yet, so that the first turn tells the metrics what it finds. */
@@ -92,6 +94,7 @@ export class Coordinator {
     this.#ports = parts.ports;
     this.#metrics = parts.metrics;
     this.#now = now;
+    this.#warnings = new RareWarnings(parts.ports.log);
     this.#answers = new Answers(parts.host, parts.ports);
     this.#hashes = new StateHashes(config.raft.nodeId);
     this.#levels = new FeatureLevels(config.raft.nodeId, config.featureLevel ?? FEATURE_LEVEL);
@@ -178,7 +181,8 @@ export class Coordinator {
   step(input: Input, now: Now): void {
     this.#now = now;
     if (input.kind === 'message' && COORDINATOR_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
-      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message refused: not from a coordinator');
+      const { from, message } = input;
+      this.#warnings.about(from, message.kind, 'message refused: not from a coordinator', now.monotonicMs);
       return;
     }
     switch (input.kind) {
@@ -302,7 +306,7 @@ export class Coordinator {
         this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
         break;
       default:
-        this.#ports.log.warn({ component: 'node', from, message: message.kind }, 'message is not for a coordinator');
+        this.#warnings.about(from, message.kind, 'message is not for a coordinator', this.#now.monotonicMs);
     }
   }
 
@@ -319,7 +323,8 @@ export class Coordinator {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
       this.members.tellStranger(from, undefined);
-      this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
+      const text = 'proposal refused: it does not come from a coordinator';
+      this.#warnings.about(from, 'FORWARD_PROPOSE', text, this.#now.monotonicMs);
       return;
     }
     const { requestId, commandKind, command } = body;

@@ -89,6 +89,8 @@ export class TestCoordinator {
   readonly store: MemoryStore;
   readonly metrics = new CountingMetrics();
   readonly inputs: Input[] = [];
+  /** Texts that it logged as warnings. */
+  readonly warnings: string[] = [];
   readonly core: Coordinator;
   readonly ingress: Ingress;
   /** True: what is given to the disk is not flushed. */
@@ -117,7 +119,7 @@ export class TestCoordinator {
         this.inputs.push({ kind: 'stateCommitted' });
       },
       reply: (reply) => this.ingress.onReply(reply),
-      log: silentLog,
+      log: { ...silentLog, warn: (_fields, text) => void this.warnings.push(text) },
       ...(cluster.own.snapshots === undefined ? {} : { snapshots: cluster.own.snapshots }),
     };
     const parts = {

@@ -395,8 +395,8 @@ export const MUTANTS: readonly Mutant[] = [
     'acknowledges-appended',
     'acknowledgedApplied',
     LOOP,
-    '} else this.#appendEntry(commandKind, command, origin);',
-    '} else {\n      this.#answer(origin, { errorFields: [], items: [] });\n      this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });\n    }',
+    '} else this.#appendEntry(commandKind, command, origin, rows);',
+    '} else {\n      this.#answers.give(origin, { errorFields: [], items: [] });\n      this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });\n    }',
   ),
   mutant('refuses-what-may-be-kept', 'refusedNotKept', INGRESS, 'batch.maybeKept = true;', ''),
   mutant(
