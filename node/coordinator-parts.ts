@@ -1,7 +1,7 @@
 /** What a coordinator is told, and what it is given. */
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
-import type { StrategyName } from './core/dispatch/strategy.ts';
+import { makeStrategy, type Strategy, type StrategyName } from './core/dispatch/strategy.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
 import type { RaftBoot, RaftConfig } from './core/raft/replica.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -67,4 +67,10 @@ export interface CoordinatorParts {
   logBytes?: () => number;
   /** How full the fullest of log, state and file system is, with `pendingBytes` that the state has yet to write. */
   storage?: (pendingBytes: number) => Fullness;
+}
+
+/** How the leader picks among workers that could take a task. */
+export function strategyOf({ strategy = 'least-loaded', zone }: CoordinatorConfig, parts: CoordinatorParts): Strategy {
+  const { random, ports } = parts;
+  return makeStrategy(strategy, random, { zone, roundTripMs: (id) => ports.roundTripMs?.(id) });
 }

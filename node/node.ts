@@ -19,10 +19,10 @@ import {
   KEEP_ALL,
   LOG_KEPT,
   STORAGE_LIMITS,
+  strategyOf,
 } from './coordinator-parts.ts';
 import { GossipView } from './gossip-view.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
-import { makeStrategy, type Strategy } from './core/dispatch/strategy.ts';
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
@@ -146,21 +146,20 @@ export class Coordinator {
         metrics: parts.metrics,
         state: this.state,
         gossip: this.gossip,
-        strategy: this.#strategy(parts),
+        strategy: strategyOf(config, parts),
         propose: (kind, struct, body, applied) => this.#proposeOwn(kind, struct, body, applied),
       },
       config.workerLossMs,
     );
   }
 
-  #strategy({ random, ports }: CoordinatorParts): Strategy {
-    const { strategy = 'least-loaded', zone } = this.#config;
-    return makeStrategy(strategy, random, { zone, roundTripMs: (id) => ports.roundTripMs?.(id) });
-  }
-
-  /** True while this node leads and may take proposals. */
+  /**
+   * True while this node leads and may take proposals. While the leadership is being handed on nothing is appended, or
+   * the target would never have caught up.
+   */
   get serving(): boolean {
-    return this.#isServing();
+    const { role, termStartIndex, transferTarget } = this.raft;
+    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
   }
 
   get leaderId(): string | undefined {
@@ -219,19 +218,15 @@ export class Coordinator {
       case 'propose':
         this.#propose(input);
         break;
-      case 'snapshotTaken':
-      case 'snapshotNotTaken':
-      case 'snapshotRead':
-      case 'snapshotKept':
-      case 'snapshotRefused':
-      case 'snapshotInstalled': {
+      case 'query':
+        this.#reads.ask(input, now.monotonicMs);
+        break;
+      default: {
+        // Of the snapshots.
         const replaced = this.#snapshots.step(input);
         if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
         break;
       }
-      case 'query':
-        this.#reads.ask(input, now.monotonicMs);
-        break;
     }
   }
 
@@ -243,7 +238,7 @@ export class Coordinator {
     this.members.watch();
     this.#applyCommitted();
     this.#reads.serve(this.raft, now.monotonicMs);
-    if (this.#isServing() && !this.#hashes.disputed) this.#lead();
+    if (this.serving && !this.#hashes.disputed) this.#lead();
     this.#flush();
     this.#durability.commit(now.monotonicMs);
     return this.#durability.mayApply();
@@ -303,7 +298,7 @@ export class Coordinator {
       case 'WORKER_DRAIN':
       case 'WORKER_USAGE':
       case 'TASK_RESULT':
-        this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
+        this.#desk.receive(from, message, this.serving, this.raft.leaderId);
         break;
       default:
         this.#warnings.about(from, message.kind, 'message is not for a coordinator', this.#now.monotonicMs);
@@ -364,15 +359,9 @@ export class Coordinator {
 
   // ---- leading -------------------------------------------------------------------------------------------------------
 
-  /** While the leadership is being handed on nothing is appended, or the target would never have caught up. */
-  #isServing(): boolean {
-    const { role, termStartIndex, transferTarget } = this.raft;
-    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
-  }
-
   #append(change: Change, origin: Origin): void {
     const { commandKind, command, rows } = change;
-    const reason = this.#isServing()
+    const reason = this.serving
       ? this.#admission.refusalOf(change)
       : refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
     if (reason !== undefined) {
