@@ -10,6 +10,6 @@ process.once('message', (options: SeedsOptions) => {
   const summary = runSeeds(options, ({ seed, failure, traceHash, virtualSeconds }) => {
     if (failure !== undefined) send({ failed: { seed, failure, traceHash, virtualSeconds } });
   });
-  send({ summary });
-  process.disconnect();
+  // Closing the channel gives up what is still on its way.
+  process.send?.({ summary } satisfies PartMessage, undefined, undefined, () => process.disconnect());
 });
