@@ -4,9 +4,10 @@
  * wait for them.
  *
  * Invariants
- * 1. One snapshot per member at a time, TRANSFERS_MAX in all; members that do not answer get none.
+ * 1. One snapshot per member at a time; one more is begun only while fewer than TRANSFERS_MAX are not waiting for room.
+ *    Members that do not answer get none.
  * 2. For want of room, here or there, it waits, twice as long each time; a copy of the state that was taken is kept, so
- *    that asking again costs one piece.
+ *    that asking again costs one piece. So there may be as many copies as members without room.
  * 3. A piece is sent again, from the receiver's own offset, until the receiver has acknowledged it: a lost connection
  *    costs what was in flight.
  */
