@@ -191,7 +191,11 @@ export class GossipDriver {
   /** Changes what this node tells of itself. */
   describe(details: Partial<OwnDetails>): void {
     this.#details = { ...this.#details, ...details };
-    this.#do((nowMs) => this.#swim.describe(this.#details, nowMs));
+    this.#do((nowMs) => {
+      this.#swim.describe(this.#details, nowMs);
+      const { nodeId } = this.#options;
+      this.#changed.set(nodeId, this.#own());
+    });
   }
 
   /** Asks who is there; the coordinators that hear it become members here. */
@@ -355,10 +359,14 @@ export class GossipDriver {
     this.#port.send(to, { kind: 'ACK', body });
   }
 
-  #ownClaim(): MemberClaim {
+  #own(): MemberView {
     const [own] = this.#swim.members();
     assert(own !== undefined, 'a member knows itself');
-    const { id, incarnation, status, details } = own;
+    return own;
+  }
+
+  #ownClaim(): MemberClaim {
+    const { id, incarnation, status, details } = this.#own();
     return { id, incarnation, status: STATUS[status], ...(details === undefined ? {} : { details }) };
   }
 }
