@@ -75,6 +75,7 @@ export class GossipDriver {
   #changed = new Map<string, MemberView>();
   #wholeAtMs = 0;
   #blocked = false;
+  #toldBlocked = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Infinity;
   #watchedAtMs = performance.now();
@@ -302,7 +303,7 @@ export class GossipDriver {
 
   #after(): void {
     const whole = performance.now() >= this.#wholeAtMs;
-    if (whole || this.#changed.size > 0) this.#tell(whole);
+    if (whole || this.#changed.size > 0 || this.#blocked !== this.#toldBlocked) this.#tell(whole);
     if (this.#onGossiped !== undefined && this.#swim.gossiped) this.#onGossiped();
     this.#arm();
   }
@@ -335,6 +336,7 @@ export class GossipDriver {
 
   #tell(whole: boolean): void {
     if (whole) this.#wholeAtMs = performance.now() + WHOLE_MS;
+    this.#toldBlocked = this.#blocked;
     const news = this.#news(whole);
     this.#changed = new Map();
     for (const listener of this.#listeners) listener.news?.(news);
