@@ -3,6 +3,7 @@
  * shipping code carries no switch for any of them. Many are what real implementations got wrong
  * (the simulator's own first findings among them); a check that finds none of its bugs is no check.
  */
+import { SWIM_MUTANTS } from './swim/swim-mutants.ts';
 import type { Check } from './violation.ts';
 
 export interface Edit {
@@ -511,4 +512,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  // ---- membership
+  ...SWIM_MUTANTS,
 ];

@@ -35,6 +35,7 @@ export const CHECKS = {
 export const SWIM_CHECKS = {
   incarnationBack: 'the incarnation of a member, and the version of its details, never go back, over restarts too',
   standingBack: 'what a member holds of another one never goes back',
+  hearsay: 'a member is held for failed only where a suspicion of it has run out',
   healthyFailed: 'nobody fails a member that runs and that it can reach',
   healthyAccused: 'without loss nobody accuses a member that runs and that it can reach',
   oneView: 'once all is healed, everybody soon holds the living for alive and the others for gone',

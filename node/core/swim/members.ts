@@ -2,8 +2,8 @@
  * What this member holds of all others.
  *
  * 1. What is held of a member only ever grows in the order of `claim.ts`.
- * 2. Nobody is declared dead on hearsay: FAILED about a member that lives here is one more accusation. It fails here
- *    when the suspicion here runs out, so every member gives it the time to say that it is alive. That holds for gossip
+ * 2. Nobody is declared dead on hearsay: FAILED about a member that lives here is one more accusation, which makes the
+ *    suspicion here short. It fails here when that runs out, so every member gives it the time to say that it is alive. That holds for gossip
  *    and for push-pull alike: a member that comes back from a partition, where it lost all others, kills nobody.
  * 3. The living are those that are alive or suspected and have told of themselves: they are probed and gossiped to.
  */
@@ -89,6 +89,7 @@ export class Members {
       this.#options.tell(suspicionClaim(member.standing, accuser));
     }
     this.#become(member, merge(member.standing, claim), accuser, nowMs);
+    if (isDeath && claim.incarnation === member.standing.incarnation) member.suspicion?.shorten();
   }
 
   /** It has answered nobody that asked on behalf of this member. */
@@ -99,13 +100,13 @@ export class Members {
   }
 
   /**
-   * It has answered this member, which is no refutation yet: others need one, as they have not heard that answer. But
-   * here its time does not run out while it answers.
+   * It has sent something, which is no refutation yet: others need one, as they have not heard from it. But here its
+   * time does not run out meanwhile.
    */
-  answered(id: string, nowMs: number): void {
+  heardFrom(id: string, nowMs: number): void {
     const member = this.#byId.get(id);
     if (member?.suspicion === undefined) return;
-    member.suspicion.answered(nowMs);
+    member.suspicion.heard(nowMs);
     member.checkedAtMs = undefined;
   }
 

@@ -170,6 +170,7 @@ export class Swim {
     if (!this.#own.started || from === undefined || cluster !== this.#options.cluster) return;
     // An ACK that is handed on names another member than the one that sent it, but never this one.
     if (from === selfId) return;
+    this.#members.heardFrom(from, this.#nowMs);
     // What a newcomer is told when it joins is news to itself alone, but for what the sender says of itself.
     const isOld = message.kind === 'PUSH_PULL' && this.#pushPull.isNewcomer(this.#nowMs);
     const corrections = this.#learnAll(claims, from, isOld);
@@ -181,7 +182,7 @@ export class Swim {
         this.#prober.onPingReq(route, message.body, corrections, this.#nowMs);
         break;
       case 'ACK':
-        this.#prober.onAck(route, message.body, this.#nowMs);
+        this.#prober.onAck(route, message.body);
         if (corrections.length > 0) this.#correct(route, corrections);
         break;
       case 'NACK':
