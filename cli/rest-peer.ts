@@ -5,6 +5,7 @@ import { parseRule } from '../api/rule.ts';
 import { parseWorkflow } from '../api/workflow.ts';
 import type { NodeList } from '../api/nodes.ts';
 import type { InstanceResource, KeyResource, MessageResource } from '../api/rest.ts';
+import type { WorkerResource } from '../api/workers.ts';
 import { DistricError } from '../base/errors.ts';
 
 interface SeenRequest {
@@ -55,6 +56,9 @@ export class RestPeer {
   readonly requests: SeenRequest[] = [];
   readonly disturbances: Disturbance[] = [];
   url = '';
+  /** Where the cluster status says that its leader is reached; undefined: nowhere. */
+  leaderAddress: string | undefined = '127.0.0.1:2';
+  readonly workers = new Map<string, WorkerResource>();
   /** What `/cluster/backup` gives. */
   backup: Buffer = Buffer.alloc(0);
   #catalogVersion = 122;
@@ -89,7 +93,8 @@ export class RestPeer {
     this.#instances();
     this.#messages();
     this.#keys();
-    this.#app.get('/api/v1/cluster/status', () => STATUS);
+    this.#app.get('/api/v1/cluster/status', () => statusWith(this.leaderAddress));
+    this.#workers();
     this.#app.get('/api/v1/cluster/nodes', () => NODES);
     this.#app.get('/api/v1/cluster/backup', () => this.backup);
     this.url = await this.#app.listen({ host: '127.0.0.1', port: 0 });
@@ -127,6 +132,24 @@ export class RestPeer {
     this.#app.post<{ Params: { id: string } }>('/api/v1/workflows/:id/cancel', async ({ params: { id } }, reply) =>
       id === INSTANCE.id ? INSTANCE : notFound(reply, id),
     );
+  }
+
+  #workers(): void {
+    const path = '/api/v1/workers/:id';
+    this.#app.get('/api/v1/workers', () => ({ workers: [...this.workers.values()] }));
+    this.#app.get<{ Params: { id: string } }>(path, async ({ params: { id } }, reply) => {
+      return this.workers.get(id) ?? notFound(reply, id);
+    });
+    for (const order of ['drain', 'undrain']) {
+      this.#app.post<{ Params: { id: string } }>(`${path}/${order}`, async ({ params: { id } }, reply) => {
+        const worker = this.workers.get(id);
+        if (worker === undefined) return notFound(reply, id);
+        worker.status = order === 'drain' ? 'draining' : 'alive';
+        // It ends what it runs before anybody looks again.
+        worker.running = 0;
+        return { id, draining: order === 'drain' };
+      });
+    }
   }
 
   #keys(): void {
@@ -247,6 +270,12 @@ const NODES: NodeList = {
     },
   ],
 };
+
+function statusWith(leaderAddress: string | undefined): object {
+  const [leader, ...others] = STATUS.coordinators;
+  const address = leaderAddress === undefined ? {} : { http_address: leaderAddress };
+  return { ...STATUS, coordinators: [{ ...leader, http_address: undefined, ...address }, ...others] };
+}
 
 function withoutAdded(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;

@@ -76,6 +76,12 @@ export function statusLines(status: ClusterStatus): string[] {
   const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
   lines.push(`Now: ${counts.join(', ')}`);
   if (status.gossip !== undefined) lines.push(gossipLine(status.gossip));
+  if (status.losses_suspended !== undefined) {
+    const { missing, workers } = status.losses_suspended;
+    lines.push(
+      `${String(missing)} of ${String(workers)} workers failed at once: they are waited for before their tasks go to others`,
+    );
+  }
   if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
   if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;

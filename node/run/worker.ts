@@ -1,12 +1,15 @@
 /** A worker as a process part: its loop, joined to the network and the plugin host. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeConfig } from '../../api/config.ts';
 import { discoveryOf } from '../../api/discovery.ts';
+import { reservedSlots } from '../../api/reservations.ts';
 import { nodeHost } from '../io/host.ts';
 import type { GossipDriver } from '../io/net/gossip-driver.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
+import { MachineUsage } from '../io/telemetry/machine-usage.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import { type AttemptResult, PluginHost } from '../io/worker/plugin-host.ts';
 import type { WorkerMetrics } from '../metrics.ts';
@@ -21,6 +24,8 @@ import { readClocks, Turns } from './turns.ts';
 const TICK_MS = 100;
 /** A drain looks this often whether everything is reported. */
 const DRAIN_POLL_MS = 50;
+/** To tell the leader that what was still running is given back. */
+const LEAVE_MS_MAX = 1_000;
 /** For plugins to react to the abort of their signal when the drain time is over. */
 const ABORT_GRACE_MS = 2_000;
 
@@ -32,6 +37,7 @@ export interface WorkerProcessParts {
   tls: NodeTls | undefined;
   /** Undefined where it is off. */
   gossip: GossipDriver | undefined;
+  version: string;
   onFatal: (error: unknown) => void;
   /** Where this worker is told of in the cluster status, `host:port`. */
   address: string;
@@ -45,6 +51,7 @@ export class WorkerProcess {
   readonly #worker: WorkerNode;
   readonly #turns: Turns;
   readonly #links: CoordinatorLinks;
+  readonly #usage = new MachineUsage();
   #inbox: WorkerInput[] = [];
 
   private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
@@ -94,6 +101,10 @@ export class WorkerProcess {
         capacity: config.worker.concurrency,
         address: parts.address,
         types,
+        zone: config.zone,
+        labels: config.labels,
+        softwareVersion: parts.version,
+        reserved: reservedSlots(config),
       },
       this.#ports(),
       parts.metrics,
@@ -177,6 +188,7 @@ export class WorkerProcess {
       run: (assignment) => {
         this.#plugins.run(assignment, (result) => this.#finished(assignment, result));
       },
+      usage: () => this.#usage.take(),
       cancel: ({ instanceId, taskId, token }) => this.#plugins.cancel(instanceId, taskId, token),
       log: loopLog(this.#parts.logging),
     };
@@ -188,12 +200,19 @@ export class WorkerProcess {
     this.#take({ kind: 'finished', result: { instanceId, taskId, token, status, ...details } });
   }
 
-  /** Takes no new tasks, lets running ones finish within the drain time, reports, and leaves. */
+  /** False when it has not within that time. */
+  async #hasLeft(msMax: number): Promise<boolean> {
+    const deadlineMs = performance.now() + msMax;
+    while (!this.#worker.left && performance.now() < deadlineMs) await delay(DRAIN_POLL_MS);
+    return this.#worker.left;
+  }
+
+  /** Takes no new tasks, lets running ones finish within the drain time, reports, gives back the rest, and leaves. */
   async stop(): Promise<void> {
     this.#take({ kind: 'drain' });
-    const deadlineMs = performance.now() + this.#config.drainTimeoutMs;
-    while (!this.#worker.left && performance.now() < deadlineMs) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    if (!(await this.#hasLeft(this.#config.drainTimeoutMs))) {
+      this.#take({ kind: 'handBack' });
+      await this.#hasLeft(LEAVE_MS_MAX);
     }
     this.#turns.stop();
     this.#links.stop();
