@@ -15,7 +15,7 @@ import type { Host } from '../../../base/host.ts';
 import type { Random } from '../../../base/random.ts';
 import { encodedBytes, type Body, type MemberClaim } from '../tlv/messages.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
-import { isSound, STATUS_NAMES } from './claim.ts';
+import { CLAIM_BYTES_MAX, isSound, STATUS_NAMES } from './claim.ts';
 import { LocalHealth } from './local-health.ts';
 import { Members } from './members.ts';
 import { OwnClock } from './own-clock.ts';
@@ -76,7 +76,8 @@ export class Swim {
     const tell = (claim: MemberClaim): void => this.#queue.add(claim);
     const event = ports.event.bind(ports);
     this.#members = new Members({ selfId, config, random, event, tell });
-    const { details, ceiling } = options;
+    const { ceiling } = options;
+    const details = fitting(host, selfId, options.details);
     this.#own = new OwnStanding({ id: selfId, details, ceiling, persist: (number) => ports.persist(number), tell });
     const send = (...sent: [Route, GossipMessage, readonly MemberClaim[]]): void => this.#send(...sent);
     this.#prober = new Prober({
@@ -170,6 +171,8 @@ export class Swim {
     if (!this.#own.started || from === undefined || cluster !== this.#options.cluster) return;
     // An ACK that is handed on names another member than the one that sent it, but never this one.
     if (from === selfId) return;
+    // A connection has a name of its own, which its certificate vouches for.
+    if (route.over === 'stream' && from !== route.peer && message.kind !== 'ACK') return;
     this.#members.heardFrom(from, this.#nowMs);
     // What a newcomer is told when it joins is news to itself alone, but for what the sender says of itself.
     const isOld = message.kind === 'PUSH_PULL' && this.#pushPull.isNewcomer(this.#nowMs);
@@ -220,7 +223,7 @@ export class Swim {
   /** What this member tells of itself from now on. */
   describe(details: OwnDetails, nowMs: number): void {
     this.#read(nowMs);
-    this.#own.describe(details);
+    this.#own.describe(fitting(this.#options.host, this.#options.selfId, details));
   }
 
   /** Says that this member is leaving; it still has to be told to others, which `gossiped` shows. */
@@ -259,9 +262,9 @@ export class Swim {
   /** Returns what the sender should hear in return: it accuses members that are known to be alive. */
   #learnAll(claims: readonly MemberClaim[], from: string, isOld: boolean): MemberClaim[] {
     const corrections: MemberClaim[] = [];
-    const { selfId } = this.#options;
+    const { host, selfId } = this.#options;
     for (const claim of claims) {
-      if (!isSound(claim)) continue;
+      if (!isSound(claim) || claimBytes(host, claim) > CLAIM_BYTES_MAX) continue;
       this.#learn(claim, from, !isOld || claim.id === from);
       const keeper = claim.id === selfId ? this.#own : this.#members;
       const correction = corrections.length < CORRECTIONS_MAX ? keeper.correctionOf(claim) : undefined;
@@ -379,6 +382,15 @@ export class Swim {
 function claimBytes(host: Host, claim: MemberClaim): number {
   const one: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [claim] } };
   return encodedBytes(host, one) - encodedBytes(host, NO_CLAIMS);
+}
+
+/** Without the last labels where all of them would be too much for a datagram. */
+function fitting(host: Host, id: string, details: OwnDetails): OwnDetails {
+  const labels = [...details.labels];
+  const bytes = (): number =>
+    claimBytes(host, { id, incarnation: 0, status: 0, details: { ...details, labels, version: 0 } });
+  while (labels.length > 0 && bytes() > CLAIM_BYTES_MAX) labels.pop();
+  return { ...details, labels };
 }
 
 const NO_CLAIMS: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [] } };

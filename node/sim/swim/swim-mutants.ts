@@ -62,7 +62,7 @@ export const SWIM_MUTANTS: readonly Mutant[] = [
     'healthyAccused',
     'node/core/swim/own-clock.ts',
     'const stillMs = Math.max(0, lateMs - this.#toleranceMs);',
-    'const stillMs = Math.min(0, lateMs);',
+    'const stillMs = lateMs > 1e9 ? lateMs : 0;',
   ),
   {
     name: 'halves-stay-apart',
@@ -78,7 +78,13 @@ export const SWIM_MUTANTS: readonly Mutant[] = [
     ],
   },
   mutant('newcomers-content-with-little', 'oneView', PUSH_PULL, 'if (isPeerNewcomer) {', 'if (peer === undefined) {'),
-  mutant('connections-do-not-count', 'healthyAccused', PROBER, 'if (probe.answeredByStream) {', 'if (probe.nacks < 0) {'),
+  mutant(
+    'connections-do-not-count',
+    'healthyAccused',
+    PROBER,
+    'if (probe.answeredByStream) {',
+    'if (probe.nacks < 0) {',
+  ),
   mutant(
     'accused-is-not-told',
     'healthyFailed',
