@@ -178,5 +178,8 @@ function formatWorker(worker: WorkerResource): string {
       formatMoment(startedAt),
     ]),
   );
-  return [...lines.map((line) => singleLine(line, LINE_CHARS_MAX)), ...(worker.attempts.length > 0 ? ['', attempts] : [])].join('\n');
+  return [
+    ...lines.map((line) => singleLine(line, LINE_CHARS_MAX)),
+    ...(worker.attempts.length > 0 ? ['', attempts] : []),
+  ].join('\n');
 }
