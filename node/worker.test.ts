@@ -192,6 +192,27 @@ describe('registration', () => {
     expect(turn()).toEqual([]);
   });
 
+  it('goes to the leader that gossip names where no coordinator has named one', () => {
+    for (const peer of ['a', 'b', 'c']) step({ kind: 'peerUp', peer });
+    step({ kind: 'leaderNamed', leader: 'c' });
+    expect(turn().map(({ to }) => to)).toEqual(['c']);
+    step({ kind: 'leaderNamed', leader: 'b' });
+    nowMs += HELLO_REDIRECT_MS;
+    expect(turn().map(({ to }) => to)).toEqual(['b']);
+  });
+
+  it('goes to the leader that gossip named meanwhile when the one it is registered with is lost', () => {
+    for (const peer of ['a', 'b', 'c']) step({ kind: 'peerUp', peer });
+    step({ kind: 'leaderNamed', leader: 'a' });
+    turn();
+    welcome('a', 'a', true);
+    step({ kind: 'leaderNamed', leader: 'c' });
+    nowMs += HELLO_RETRY_MS;
+    expect(turn()).toEqual([]);
+    step({ kind: 'peerDown', peer: 'a' });
+    expect(turn().map(({ to }) => to)).toEqual(['c']);
+  });
+
   it('begins again when the leader does not know the worker any more, or its connection goes', () => {
     registered();
     nowMs += HELLO_RETRY_MS;

@@ -83,6 +83,8 @@ export class WorkerNode {
   readonly #connected = new Set<string>();
   readonly #attempts = new Map<string, Attempt>();
   #leaderId: string | undefined;
+  /** Who leads, as gossip had it last. */
+  #named: string | undefined;
   #registered = false;
   #helloSentMs = -Infinity;
   #helloDueMs = 0;
@@ -131,6 +133,7 @@ export class WorkerNode {
         if (input.peer === this.#leaderId) this.#forgetLeader();
         break;
       case 'leaderNamed':
+        this.#named = input.leader;
         if (this.#registered || input.leader === this.#leaderId) break;
         this.#leaderId = input.leader;
         this.#helloDueMs = Math.min(this.#helloDueMs, this.#helloSentMs + HELLO_REDIRECT_MS);
@@ -164,7 +167,8 @@ export class WorkerNode {
   }
 
   #forgetLeader(): void {
-    this.#leaderId = undefined;
+    this.#leaderId = this.#named === this.#leaderId ? undefined : this.#named;
+    this.#named = undefined;
     this.#registered = false;
     this.#drainSent = false;
     this.#usageDueMs = 0;

@@ -4,7 +4,7 @@
  */
 import type { Discovery } from '../../api/discovery.ts';
 import { MEMBERS_MAX } from '../core/raft/membership.ts';
-import { type LeaderHint, coordinatorsIn, leaderIn } from './gossip-members.ts';
+import { coordinatorsIn } from './gossip-members.ts';
 import { seedsOf } from './seeds.ts';
 import type { GossipDriver } from '../io/net/gossip-driver.ts';
 
@@ -72,12 +72,6 @@ export class CoordinatorLinks {
     for (const address of this.#found) if (!coordinators.some((one) => one.address === address)) net.undial(address);
     this.#found.clear();
     for (const { id, address } of coordinators) if (this.#named.get(id) !== address) this.#dial(id, address);
-  }
-
-  /** Who leads, as gossip has it. */
-  leader(): LeaderHint | undefined {
-    const { gossip } = this.#options;
-    return gossip === undefined ? undefined : leaderIn(gossip.members());
   }
 
   #dial(id: string, address: string): void {

@@ -17,11 +17,15 @@ import { isGossip } from '../core/swim/swim-ports.ts';
 import type { Body } from '../core/tlv/messages.ts';
 import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
 import { CoordinatorLinks } from './coordinator-links.ts';
+import { leaderIn } from './gossip-members.ts';
 import { loopLog } from './logs.ts';
 import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
 const TICK_MS = 100;
+/** Least time from one load that is told by gossip to the next, and how many steps there are to it. */
+const LOAD_TOLD_MS = 10_000;
+const LOAD_STEPS = 4;
 /** A drain looks this often whether everything is reported. */
 const DRAIN_POLL_MS = 50;
 /** To tell the leader that what was still running is given back. */
@@ -53,6 +57,8 @@ export class WorkerProcess {
   readonly #links: CoordinatorLinks;
   readonly #usage = new MachineUsage();
   #inbox: WorkerInput[] = [];
+  #loadToldMs = -Infinity;
+  #loadTold = 0;
 
   private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
     this.#config = config;
@@ -144,16 +150,25 @@ export class WorkerProcess {
   #joinGossip(): void {
     const { gossip } = this.#parts;
     gossip?.useStreams((to, message) => this.#net.send(to, message));
-    let told = '';
+    let termTold = -1;
     gossip?.listen({
-      news: () => {
-        const hint = this.#links.leader();
-        const text = JSON.stringify(hint);
-        if (hint === undefined || text === told) return;
-        told = text;
+      news: ({ members }) => {
+        const hint = leaderIn(members);
+        if (hint === undefined || hint.term <= termTold) return;
+        termTold = hint.term;
         this.#take({ kind: 'leaderNamed', leader: hint.id });
       },
     });
+  }
+
+  /** Seldom and roughly: all nodes of the cluster are told. */
+  #tellLoad(nowMs: number): void {
+    if (nowMs - this.#loadToldMs < LOAD_TOLD_MS) return;
+    const load = Math.round((LOAD_STEPS * this.#worker.running) / this.#config.worker.concurrency) / LOAD_STEPS;
+    if (load === this.#loadTold) return;
+    this.#loadToldMs = nowMs;
+    this.#loadTold = load;
+    this.#parts.gossip?.describe({ load });
   }
 
   #take(input: WorkerInput): void {
@@ -167,6 +182,7 @@ export class WorkerProcess {
     const now = readClocks();
     for (const input of inbox) this.#worker.step(input, now);
     this.#worker.turn(now);
+    this.#tellLoad(now.monotonicMs);
     return false;
   }
 
