@@ -86,13 +86,6 @@ export const SWIM_MUTANTS: readonly Mutant[] = [
     'if (probe.nacks < 0) {',
   ),
   mutant(
-    'accused-is-not-told',
-    'healthyFailed',
-    MEMBERS,
-    'if (member === undefined || member.standing.status === STATUS.alive) return undefined;',
-    'return undefined;',
-  ),
-  mutant(
     'no-last-chance',
     'healthyFailed',
     MEMBERS,
