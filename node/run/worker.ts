@@ -66,8 +66,9 @@ export class WorkerProcess {
     this.#plugins = plugins;
     const coordinatorIds = new Set<string>();
     const discovery = discoveryOf(config);
+    const session = randomUUID();
     this.#net = new PeerNet({
-      self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName },
+      self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName, session },
       host: nodeHost,
       onMessage: (peer, message) => {
         if (isGossip(message)) parts.gossip?.streamed(peer.nodeId, message);
@@ -103,7 +104,7 @@ export class WorkerProcess {
     this.#worker = new WorkerNode(
       {
         workerId: config.nodeId,
-        session: randomUUID(),
+        session,
         capacity: config.worker.concurrency,
         address: parts.address,
         types,
