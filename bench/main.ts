@@ -6,6 +6,7 @@ import { parseBenchOptions, USAGE, type BenchOptions } from './options.ts';
 import { buildEtcd, type EtcdPrograms } from './peers/etcd.ts';
 import { createReport, renderTable, writeReport, type Row } from './report.ts';
 import { measureRpc } from './rpc.ts';
+import { measureSwim } from './swim.ts';
 import { measureWire } from './wire.ts';
 import { measureWorkflows } from './workflows.ts';
 
@@ -25,6 +26,7 @@ async function main(options: BenchOptions): Promise<boolean> {
   if (options.suites.includes('ingest')) rows.push(...(await measureIngest(run, await peerPrograms(run))));
   if (options.suites.includes('workflows')) rows.push(...(await measureWorkflows(run)));
   if (options.suites.includes('rpc')) rows.push(...measureWire(), ...(await measureRpc(run)));
+  if (options.suites.includes('swim')) rows.push(...(await measureSwim(run)));
 
   const report = createReport(rows, run.failures.length);
   console.log(`${renderTable(rows)}\nfsync on everywhere; ${report.machine}; commit ${report.commit}`);

@@ -4,11 +4,11 @@ import { parseBenchOptions } from './options.ts';
 describe('parseBenchOptions()', () => {
   it('runs everything against etcd unless told otherwise', () => {
     expect(parseBenchOptions([])).toMatchObject({
-      suites: ['ingest', 'workflows', 'rpc'],
+      suites: ['ingest', 'workflows', 'rpc', 'swim'],
       peer: 'etcd',
       batchSize: 100,
     });
-    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['ingest', 'workflows', 'rpc'] });
+    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['ingest', 'workflows', 'rpc', 'swim'] });
   });
 
   it('takes suites and options', () => {
