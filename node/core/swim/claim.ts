@@ -11,7 +11,6 @@
 import type { MemberClaim, MemberDetails } from '../tlv/messages.ts';
 
 export const STATUS = { alive: 0, suspected: 1, failed: 2, left: 3 } as const;
-export type Status = (typeof STATUS)[keyof typeof STATUS];
 export const STATUS_NAMES = ['alive', 'suspected', 'failed', 'left'] as const;
 
 const ID_CHARS_MAX = 128;
