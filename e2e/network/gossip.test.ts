@@ -104,7 +104,10 @@ describe('gossip between hosts', () => {
       await until('and is found dead by it', SEEN_MS_MAX, () => gone(theirs, ['c1', 'w1']));
       await delay(PARTITION_MS - (performance.now() - startedMs));
       cluster.lab.healAll();
-      await until('one view of all', ONE_VIEW_MS_MAX, oneView);
+      await until('one view of all', ONE_VIEW_MS_MAX, oneView).catch(async (error: unknown) => {
+        const views = await Promise.all(cluster.servers.map(viewOf));
+        throw new Error(views.map((view) => view.join(', ')).join('\n'), { cause: error });
+      });
       // What gossip thinks of a coordinator is nothing to Raft.
       const after = await get<MemberList>(cluster.servers[0] ?? '', '/cluster/members?consistency=stale');
       expect(after.members.map(({ id, role }) => [id, role])).toEqual(before.members.map(({ id, role }) => [id, role]));

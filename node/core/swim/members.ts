@@ -301,6 +301,10 @@ function eventsOf(
   if (!isHere) return [after.status === STATUS.left ? 'leave' : 'fail'];
   const isSuspected = after.status === STATUS.suspected;
   if (!wasLiving) return isSuspected ? ['join', 'suspect'] : ['join'];
-  const changed = before.status === after.status ? [] : [isSuspected ? ('suspect' as const) : ('refute' as const)];
-  return isNewDetails ? [...changed, 'update'] : changed;
+  if (before.status !== after.status) {
+    const changed = isSuspected ? 'suspect' : 'refute';
+    return isNewDetails ? [changed, 'update'] : [changed];
+  }
+  // One that refuted what was never heard of here: else listeners would hold an incarnation of the past.
+  return isNewDetails || after.incarnation !== before.incarnation ? ['update'] : [];
 }

@@ -28,7 +28,7 @@ import type { UdpMetrics } from './udp-metrics.ts';
 /** A member that leaves stays no longer for that to get about. */
 const LEAVE_MS_MAX = 1_000;
 /** The whole list is told so often: listeners forget whom the core has forgotten. */
-const WHOLE_MS = 60_000;
+const WHOLE_MS = 10_000;
 /** How often the event loop is looked at, and the share of the time that it may be at work. */
 const WATCH_MS = 1_000;
 const UTILIZATION_MAX = 0.98;
@@ -272,6 +272,7 @@ export class GossipDriver {
         break;
       case 'accused':
         metrics.accused();
+        this.#changed.set(this.#options.nodeId, this.#own());
         this.#log.info({ incarnation: event.incarnation }, 'suspected by others: told them that this node is alive');
         break;
       case 'idTaken':
