@@ -482,6 +482,23 @@ export const MUTANTS: readonly Mutant[] = [
     'this.instances.loseSession(session, `worker ${workerId} was lost: ${reason}`, now);',
     '',
   ),
+  {
+    name: 'drained-worker-gets-tasks',
+    check: 'drained',
+    edits: [
+      {
+        file: MACHINE,
+        find: ' || this.workers.drains.has(workerId)) continue;',
+        replace: ') continue;',
+      },
+      {
+        file: 'node/task-desk.ts',
+        find: "if (this.#parts.state.workers.isDraining(worker)) return 'unusable';",
+        replace: '',
+      },
+    ],
+  },
+  mutant('grace-without-end', 'drained', MACHINE, 'this.instances.handBack(session, reason, now);', ''),
   mutant('results-unacknowledged', 'progress', 'node/task-desk.ts', 'this.#acks.set(workerId, acks);', ''),
 
   // ---- replicas

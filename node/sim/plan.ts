@@ -42,6 +42,8 @@ export interface Plan {
   /** An operator changes the members; so many more coordinators stand by. */
   changesMembers: boolean;
   spares: number;
+  /** An operator drains workers, and takes that back. */
+  drainsWorkers: boolean;
   logKept: { entriesTrigger: number; entriesKept: number; bytesMax: number };
 }
 
@@ -88,6 +90,7 @@ export function makePlan(seed: number): Plan {
     workerCapacity,
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
+    drainsWorkers: Random.stream(seed, 'fleet plan').chance(0.3),
     ...membersPlan(Random.stream(seed, 'members plan'), coordinators),
   };
 }

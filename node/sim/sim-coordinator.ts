@@ -28,6 +28,8 @@ const SLOW_TURN_US_MAX = 40_000;
 const DAMAGE = 'on disk is intact';
 const SNAPSHOT_PIECE_BYTES = 16 * 1024;
 
+type OrderKind = 'changeMembers' | 'transferLeadership' | 'orderDrain' | 'endDrain';
+
 /** Of an operator's orders: no request of an ingress. */
 const ORDER_ID = Number.MAX_SAFE_INTEGER;
 
@@ -216,7 +218,7 @@ export class SimCoordinator implements Endpoint {
   }
 
   /** An operator's order, if the process is there. */
-  administer(command: Extract<Command, { kind: 'changeMembers' | 'transferLeadership' }>): void {
+  administer(command: Extract<Command, { kind: OrderKind }>): void {
     const { kind: commandKind, bytes } = encodeCommand(nodeHost, command, ANONYMOUS);
     const input: Input = { kind: 'propose', requestId: ORDER_ID, commandKind, command: bytes };
     this.process.deliver(() => this.#take(input));

@@ -8,6 +8,7 @@ import { ElectionChecks } from './checks/election-checks.ts';
 import { RaftChecks } from './checks/raft-checks.ts';
 import { StateChecks } from './checks/state-checks.ts';
 import { Client } from './client.ts';
+import { FleetAdmin } from './fleet-admin.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -72,11 +73,12 @@ export function runPlan(seed: number, plan: Plan, print?: (line: string) => void
 class Simulation {
   readonly #world: World;
   readonly #raft: RaftChecks;
-  readonly #state = new StateChecks();
+  readonly #state: StateChecks;
   readonly #history: History;
   readonly #coordinators: readonly SimCoordinator[];
   readonly #roster: Roster;
   readonly #admin: Admin;
+  readonly #fleet: FleetAdmin;
   readonly #workers: readonly SimWorker[];
   readonly #client: Client;
   readonly #workload: Workload;
@@ -86,6 +88,7 @@ class Simulation {
   constructor(world: World) {
     const { seed, plan, queue, counters, network } = world;
     this.#world = world;
+    this.#state = new StateChecks(counters);
     this.#random = Random.stream(seed, 'simulation');
     this.#raft = new RaftChecks(counters, () => network.cut);
     this.#history = new History(queue, this.#state);
@@ -106,6 +109,8 @@ class Simulation {
     for (const one of [...this.#coordinators, ...this.#workers]) network.add(one);
     this.#roster = new Roster(this.#coordinators, membershipOf(voters));
     this.#admin = new Admin(world, this.#roster);
+    const workers = this.#workers.map(({ id }) => id);
+    this.#fleet = new FleetAdmin(world, this.#roster, workers);
     this.#raft.watch(this.#roster);
     this.#client = new Client(world, this.#roster, Random.stream(seed, 'client'), this.#history);
     this.#workload = new Workload(world, this.#client, this.#history);
@@ -122,9 +127,11 @@ class Simulation {
     this.#workload.start();
     this.#nemesis.start();
     this.#admin.start();
+    this.#fleet.start();
     this.#runUntil(plan.faultyUs, () => false);
     this.#nemesis.stop();
     this.#admin.stop();
+    this.#fleet.stop();
     if (plan.majorityFirst && this.#coordinators.length > 1) this.#majorityAlone();
     trace.note('', 'heal');
     this.#nemesis.heal(new Set());
@@ -191,6 +198,7 @@ class Simulation {
     const { unfinished, open } = this.#client;
     if (unfinished > 0 || open > 0) return `clients wait: ${unfinished} messages, ${open} calls`;
     const { instances, workers } = leader.state;
+    if (workers.drains.size > 0) return `${[...workers.drains.keys()].join()} are drained`;
     if (instances.active.size > 0)
       return `${instances.active.size} instances run: ${[...instances.active.keys()].join()}`;
     for (const { id, node } of this.#workers) {

@@ -24,6 +24,7 @@ export const CHECKS = {
   oneResult: 'one committed result per task',
   oneAttempt: 'a task has one running attempt at a time, with a rising token',
   staleAttempt: 'a result counts exactly while its attempt is the running one',
+  drained: 'a drained worker gets nothing more, and has handed back what it runs when its time is over',
   dependencies: 'no task starts before its dependencies are completed, and it sees their results',
   catalog: 'a message meets the rules that stand at its place in the log',
   linearizable: 'a read sees everything acknowledged before it began',

@@ -4,6 +4,7 @@ import { DistricError } from '../../../base/errors.ts';
 import { randomRule } from '../documents.ts';
 import { EventQueue } from '../event-queue.ts';
 import { History } from './history.ts';
+import { Counters } from '../counters.ts';
 import { StateChecks } from './state-checks.ts';
 
 function accepted(messageId: string, instances: string[] = []) {
@@ -17,7 +18,7 @@ describe('History', () => {
 
   beforeEach(() => {
     queue = new EventQueue();
-    state = new StateChecks();
+    state = new StateChecks(new Counters());
     state.messages.set('m1', 1);
     state.messages.set('m2', 2);
     history = new History(queue, state);

@@ -4,10 +4,12 @@
  */
 import { COMMAND, MessageBatch, MessageItem, Results } from '../../core/state/commands.ts';
 import type { StateEvent } from '../../core/state/events.ts';
+import type { StateMachine } from '../../core/state/machine.ts';
 import type { Entry } from '../../core/raft/entry.ts';
 import type { Body } from '../../core/tlv/messages.ts';
 import { decode } from '../../core/tlv/struct.ts';
 import { nodeHost } from '../../io/host.ts';
+import type { Counters } from '../counters.ts';
 import type { Observer } from '../observer.ts';
 import type { SimCoordinator } from '../sim-coordinator.ts';
 import type { TaskContext } from '../sim-worker.ts';
@@ -29,6 +31,11 @@ export class StateChecks implements Observer {
   /** Log index at which a message was applied, by id. */
   readonly messages = new Map<string, number>();
   readonly #ended = new Set<string>();
+  readonly #counters: Counters;
+
+  constructor(counters: Counters) {
+    this.#counters = counters;
+  }
 
   onBoot(node: SimCoordinator): void {
     this.onInstall(node);
@@ -57,6 +64,19 @@ export class StateChecks implements Observer {
     if (entry.kind === COMMAND.messages) this.#onMessages(node, entry);
     const statuses = entry.kind === COMMAND.results ? statusesOf(entry) : undefined;
     for (const event of events) this.#onEvent(node, event, statuses);
+    if (entry.kind === COMMAND.advanceTime) this.#checkDrains(state, events);
+  }
+
+  /** A worker whose time to finish is over has nothing any more. */
+  #checkDrains({ workers, instances, timeMs }: StateMachine, events: readonly StateEvent[]): void {
+    const isHandedBack = (event: StateEvent): boolean =>
+      event.kind === 'attemptCancelled' && workers.drains.has(workers.bySession.get(event.session)?.id ?? '');
+    if (events.some(isHandedBack)) this.#counters.add('drained worker handed back');
+    for (const { workerId, dueMs } of workers.drains.values()) {
+      const session = workers.workers.get(workerId)?.session ?? '';
+      const running = instances.running.get(session)?.size ?? 0;
+      demand(dueMs > timeMs || running === 0, 'drained', () => `${workerId} is drained and still runs ${running}`);
+    }
   }
 
   #onMessages(node: SimCoordinator, entry: Entry): void {
@@ -122,6 +142,12 @@ export class StateChecks implements Observer {
         () => `${key} starts before ${needed} is done`,
       );
     }
+    const { drains } = node.coordinator?.state.workers ?? {};
+    demand(
+      drains?.has(task.worker ?? '') !== true,
+      'drained',
+      () => `${key} goes to ${String(task.worker)}, which is drained`,
+    );
     const before = this.#attempts.get(key);
     demand(before?.open !== true && task.token > (before?.token ?? 0), 'oneAttempt', () => {
       return `${key} starts with token ${task.token} after ${String(before?.token)}`;
