@@ -120,8 +120,10 @@ async function churn(random: Random): Promise<Churn> {
   for (const change of order) {
     if (change === 'join') for (const id of await cluster.processes.addWorkers(1)) done.joined.add(id);
     else {
+      // On a machine that is too busy one may have been silent for too long, and be about to register again.
+      const alive = new Set((await workers()).filter(({ status }) => status === 'alive').map(({ id }) => id));
       const untouched = workerIds().filter(
-        (id) => ![done.killed, done.joined, done.drained].some((set) => set.has(id)),
+        (id) => alive.has(id) && ![done.killed, done.joined, done.drained].some((set) => set.has(id)),
       );
       const id = random.pick(untouched);
       if (change === 'kill') {
