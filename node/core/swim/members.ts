@@ -40,6 +40,8 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #living: string[] = [];
   readonly #suspected = new Set<Member>();
+  /** Undefined: to be found again. It is asked for at each message, and there may be hundreds of suspicions. */
+  #nextExpiryMs: number | undefined;
   readonly #probeOrder: ProbeOrder;
 
   constructor(options: MembersOptions) {
@@ -70,8 +72,10 @@ export class Members {
 
   /** When a suspicion runs out, or a suspected member is to be asked once more; or Infinity. */
   get nextExpiryMs(): number {
+    if (this.#nextExpiryMs !== undefined) return this.#nextExpiryMs;
     let nextMs = Infinity;
     for (const member of this.#suspected) nextMs = Math.min(nextMs, this.#dueMs(member));
+    this.#nextExpiryMs = nextMs;
     return nextMs;
   }
 
@@ -86,10 +90,13 @@ export class Members {
     const isDeath = heard.status === STATUS.failed && isLiving(member.standing.status);
     const claim = isDeath ? { ...heard, status: STATUS.suspected } : heard;
     if (compareStanding(claim, member.standing) === 0 && member.suspicion?.confirm(accuser) === true) {
+      this.#nextExpiryMs = undefined;
       this.#options.tell(suspicionClaim(member.standing, accuser));
     }
     this.#become(member, merge(member.standing, claim), accuser, nowMs);
-    if (isDeath && claim.incarnation === member.standing.incarnation) member.suspicion?.shorten();
+    if (!isDeath || claim.incarnation !== member.standing.incarnation) return;
+    member.suspicion?.shorten();
+    this.#nextExpiryMs = undefined;
   }
 
   /** It has answered nobody that asked on behalf of this member. */
@@ -108,6 +115,7 @@ export class Members {
     if (member?.suspicion === undefined) return;
     member.suspicion.heard(nowMs);
     member.checkedAtMs = undefined;
+    this.#nextExpiryMs = undefined;
   }
 
   /** Fails those that have not refuted in time; tells which of the others are to be asked once more. */
@@ -115,6 +123,7 @@ export class Members {
     const unclear: string[] = [];
     for (const member of this.#suspected) {
       if (this.#dueMs(member) > nowMs) continue;
+      this.#nextExpiryMs = undefined;
       if (member.checkedAtMs === undefined) {
         member.checkedAtMs = nowMs;
         unclear.push(member.standing.id);
@@ -230,6 +239,7 @@ export class Members {
   #suspect(member: Member, accuser: string, nowMs: number): void {
     const isSuspected = member.standing.status === STATUS.suspected;
     member.checkedAtMs = undefined;
+    this.#nextExpiryMs = undefined;
     member.suspicion = isSuspected ? new Suspicion(accuser, nowMs, this.#suspicionTimes()) : undefined;
     if (isSuspected) this.#suspected.add(member);
     else this.#suspected.delete(member);

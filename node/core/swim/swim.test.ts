@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Random } from '../../../base/random.ts';
 import { nodeHost } from '../../io/host.ts';
+import { FRAME_PAYLOAD_BYTES_MAX } from '../tlv/frame.ts';
 import { encodedBytes, type MemberClaim } from '../tlv/messages.ts';
 import { STATUS } from './claim.ts';
 import { SWIM_DEFAULTS, type SwimConfig } from './swim-config.ts';
@@ -137,6 +138,30 @@ describe('Swim', () => {
     member.runTo(150);
     const told = member.sent.flatMap(({ message }) => message.body.claims ?? []).filter(({ id }) => id === 'me');
     expect(told.at(-1)).toMatchObject({ incarnation: 2, status: STATUS.alive });
+  });
+
+  it('tells a peer everything in parts that fit into a frame, and that it is all with the last', () => {
+    const member = new TestMember();
+    const labels = Array.from({ length: 8 }, (_, index) => `label${index}=${'v'.repeat(92)}`);
+    const ids = Array.from({ length: 5_000 }, (_, index) => `m${index}`);
+    for (const id of ids) {
+      member.hear('a', [{ ...alive(id), details: { ...detailsOf(id), labels, version: 1 } }]);
+    }
+    const newcomer = { from: 'a', cluster: 'c', answer: false, claims: [], newcomer: true };
+    const old = { ...newcomer, newcomer: false, answer: true };
+    for (const body of [old, newcomer]) {
+      member.swim.receive({ over: 'stream', peer: 'a' }, { kind: 'PUSH_PULL', body }, member.nowMs);
+    }
+    const parts = member.sent.map(({ message }) => message).filter(({ kind }) => kind === 'PUSH_PULL');
+    const sizes = parts.map((message) => encodedBytes(nodeHost, message));
+    expect(sizes.reduce((sum, size) => sum + size)).toBeGreaterThan(FRAME_PAYLOAD_BYTES_MAX);
+    expect(Math.max(...sizes)).toBeLessThan(FRAME_PAYLOAD_BYTES_MAX);
+    const told = parts.flatMap(({ body }) => (body.claims ?? []).map(({ id }) => id));
+    expect(told).toEqual(['me', ...ids]);
+    expect(parts.map(({ body }) => body)).toMatchObject([
+      ...Array.from({ length: 3 }, () => ({ answer: true, newcomer: true })),
+      { answer: true, newcomer: false },
+    ]);
   });
 
   it('sees that another process goes by its name', () => {

@@ -31,6 +31,8 @@ const STREAM_ANSWERS_MAX = 16;
 const HOUSEKEEPING_MS = 10_000;
 /** In one answer. */
 const CORRECTIONS_MAX = 8;
+/** Of the largest claims, with the longest names of accusers, so many fit into a frame. */
+const CLAIMS_PER_EXCHANGE = 1_500;
 
 export interface SwimOptions {
   host: Host;
@@ -340,10 +342,13 @@ export class Swim {
     if (!this.#own.started) return;
     const claims = [this.#own.claim, ...this.#members.claims(this.#nowMs)];
     const newcomer = this.#pushPull.isNewcomer(this.#nowMs);
-    ports.send(
-      { over: 'stream', peer },
-      { kind: 'PUSH_PULL', body: { from: selfId, cluster, answer, claims, newcomer } },
-    );
+    for (let start = 0; start < claims.length; start += CLAIMS_PER_EXCHANGE) {
+      const end = start + CLAIMS_PER_EXCHANGE;
+      // Only with the last part everything is told, and to be answered.
+      const last = end >= claims.length ? { answer, newcomer } : { answer: true, newcomer: true };
+      const body = { from: selfId, cluster, claims: claims.slice(start, end), ...last };
+      ports.send({ over: 'stream', peer }, { kind: 'PUSH_PULL', body });
+    }
   }
 
   #answered(by: Route['over']): void {
