@@ -139,11 +139,14 @@ export class Swim {
     return this.#members.isAlive(id);
   }
 
+  get self(): MemberView {
+    const { id, incarnation, status, details } = this.#own.claim;
+    return { id, incarnation, status: STATUS_NAMES[status as 0 | 3], details, forMs: 0 };
+  }
+
   /** Every member known, this one first. */
   members(): MemberView[] {
-    const { id, incarnation, status, details } = this.#own.claim;
-    const name = STATUS_NAMES[status as 0 | 3];
-    return [{ id, incarnation, status: name, details, forMs: 0 }, ...this.#members.views(this.#nowMs)];
+    return [this.self, ...this.#members.views(this.#nowMs)];
   }
 
   // ---- what comes in ----------------------------------------------------------------------------------------------

@@ -156,6 +156,16 @@ describe('GossipDriver', () => {
     expect(w1.kept[0]).toBeGreaterThan(incarnation);
   });
 
+  it('joins all the same when the disk does not take its incarnation at first', async () => {
+    let tries = 0;
+    const keep = (): Promise<void> => (++tries === 1 ? Promise.reject(new Error('no space')) : Promise.resolve());
+    const [c1, w1] = [await node('c1'), await node('w1', { keep })];
+    link(c1, w1);
+    await c1.until(() => statusAt(c1, 'w1') === 'alive');
+    expect(tries).toBe(2);
+    expect(w1.kept).toHaveLength(1);
+  });
+
   it('finds coordinators by asking who is there, and workers do not answer', async () => {
     const [c1, w1, w2] = [await node('c1'), await node('w1'), await node('w2')];
     w2.driver.ask(w1.driver.address);

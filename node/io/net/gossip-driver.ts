@@ -27,6 +27,8 @@ import type { UdpMetrics } from './udp-metrics.ts';
 
 /** A member that leaves stays no longer for that to get about. */
 const LEAVE_MS_MAX = 1_000;
+/** A disk that did not take the incarnation is asked again so soon. */
+const KEEP_AGAIN_MS = 1_000;
 /** The whole list is told so often: listeners forget whom the core has forgotten. */
 const WHOLE_MS = 10_000;
 /** How often the event loop is looked at, and the share of the time that it may be at work. */
@@ -81,6 +83,9 @@ export class GossipDriver {
   #watchedAtMs = performance.now();
   #utilization = performance.eventLoopUtilization();
   #askSequence = 0;
+  /** The highest that is to be durable. */
+  #ceiling = 0;
+  #keepTimer: NodeJS.Timeout | undefined;
   #onGossiped: (() => void) | undefined;
   #closed = false;
 
@@ -228,6 +233,7 @@ export class GossipDriver {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#keepTimer);
     this.#onGossiped?.();
     await this.#port.close();
   }
@@ -248,11 +254,15 @@ export class GossipDriver {
   }
 
   #persist(ceiling: number): void {
+    this.#ceiling = Math.max(this.#ceiling, ceiling);
     this.#options.keep(ceiling).then(
       () => this.#do((nowMs) => this.#swim.persisted(ceiling, nowMs)),
       (error: unknown) => {
         assert(error instanceof Error, 'a file that cannot be written says why');
         this.#log.warn({ reason: error.message }, 'the incarnation could not be kept: this node cannot refute');
+        if (this.#closed) return;
+        clearTimeout(this.#keepTimer);
+        this.#keepTimer = setTimeout(() => this.#persist(this.#ceiling), KEEP_AGAIN_MS).unref();
       },
     );
   }
@@ -363,9 +373,7 @@ export class GossipDriver {
   }
 
   #own(): MemberView {
-    const [own] = this.#swim.members();
-    assert(own !== undefined, 'a member knows itself');
-    return own;
+    return this.#swim.self;
   }
 
   #ownClaim(): MemberClaim {
