@@ -10,7 +10,7 @@ import type { GossipDriver } from '../io/net/gossip-driver.ts';
 
 /** While no coordinator is in reach. */
 const SEARCH_MS = 1_000;
-/** Addresses that are dialed on mere rumour. */
+/** Addresses that are dialed on mere rumour; the oldest makes room, for where the coordinators were they may be no more. */
 const FOUND_MAX = 32;
 
 interface Dialing {
@@ -91,11 +91,17 @@ export class CoordinatorLinks {
 
   #try(addresses: readonly string[]): void {
     const named = new Set(this.#named.values());
+    const { net } = this.#options;
     for (const address of addresses) {
-      if (this.#up.size > 0 || this.#found.size >= FOUND_MAX) return;
+      if (this.#up.size > 0) return;
       if (named.has(address) || this.#found.has(address)) continue;
+      const [oldest] = this.#found;
+      if (oldest !== undefined && this.#found.size >= FOUND_MAX) {
+        this.#found.delete(oldest);
+        net.undial(oldest);
+      }
       this.#found.add(address);
-      this.#options.net.dial(address);
+      net.dial(address);
     }
   }
 }
