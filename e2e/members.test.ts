@@ -59,7 +59,6 @@ function settledAs(voters: readonly string[]): Promise<true> {
 }
 
 async function lead(target: string): Promise<void> {
-  await order('/cluster/leader', { target }).catch(() => undefined);
   await until(`${target} leads`, STEP_MS, async () => {
     const { leader } = await cluster.status(FIRST);
     if (leader === target) return true;
