@@ -1,7 +1,15 @@
 /** The workflow document: a DAG of tasks. What this version cannot execute is refused, never ignored. */
 import { Type, type Static } from 'typebox';
 import type { FieldError } from '../base/errors.ts';
-import { CLOSED, DescriptionSchema, IdSchema, JsonObjectSchema, RetrySchema, VersionSchema } from './common-schema.ts';
+import {
+  CLOSED,
+  DescriptionSchema,
+  IdSchema,
+  JsonObjectSchema,
+  ManagedBySchema,
+  RetrySchema,
+  VersionSchema,
+} from './common-schema.ts';
 import { DurationSchema, durationFaults } from './duration.ts';
 import { compileParse, FAULTS_MAX, quote, refuseFaults, refuseUnbounded } from './validation.ts';
 import { nearestWord } from './nearest-word.ts';
@@ -27,6 +35,7 @@ const WorkflowSchema = Type.Object(
     version: Type.Optional(VersionSchema),
     description: Type.Optional(DescriptionSchema),
     timeout: Type.Optional(DurationSchema),
+    managedBy: Type.Optional(ManagedBySchema),
     tasks: Type.Array(TaskSchema, { minItems: 1, maxItems: WORKFLOW_TASKS_MAX }),
   },
   CLOSED,

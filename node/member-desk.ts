@@ -16,8 +16,8 @@ import {
   members,
 } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
-import { ChangeMembers, COMMAND, TransferLeadership } from './core/state/commands.ts';
-import type { ProposalResult } from './core/state/outcomes.ts';
+import { ChangeMembers, COMMAND, FoundCluster, type Founding, TransferLeadership } from './core/state/commands.ts';
+import { DONE, type ProposalResult } from './core/state/outcomes.ts';
 import type { Body } from './core/tlv/messages.ts';
 import { decode, MalformedError } from './core/tlv/struct.ts';
 import { MemberNews } from './member-news.ts';
@@ -32,7 +32,7 @@ export interface MemberDeskParts {
   nodeId: string;
   dataUuid: string | undefined;
   /** Of the voters that the cluster is born with: for as long as the log does not have them. */
-  addresses: ReadonlyMap<string, MemberInfo>;
+  addresses: Map<string, MemberInfo>;
   /** Appends a membership. */
   propose: (membership: Membership, order: MembershipOrder | undefined, origin: Origin) => void;
   /** Appends a command as it is. */
@@ -46,6 +46,8 @@ export class MemberDesk {
   readonly #administration: Administration;
   readonly #news = new MemberNews();
   readonly standing: Standing;
+  /** What this node was told to found. */
+  #founding: Founding | undefined;
 
   constructor(parts: MemberDeskParts) {
     this.#parts = parts;
@@ -100,6 +102,32 @@ export class MemberDesk {
     const text = 'the leadership cannot be handed on: no such voter answers';
     this.#parts.ports.log.warn({ component: 'raft', target }, text);
     return false;
+  }
+
+  // ---- founding ------------------------------------------------------------------------------------------------------
+
+  /** The id and size of the cluster that this node founds, if it was told to. */
+  get founding(): Pick<Founding, 'clusterId' | 'minVotersForWrites'> | undefined {
+    return this.#founding;
+  }
+
+  /** Makes this node the first voter of a new cluster. The same order again changes nothing; `clusterId` is what it has. */
+  found(command: Uint8Array, clusterId: string): ProposalResult {
+    const { host, raft, nodeId, dataUuid, addresses } = this.#parts;
+    const order = decode(host, FoundCluster, command);
+    const known = clusterId === '' ? this.#founding?.clusterId : clusterId;
+    if (known === order.clusterId) return DONE;
+    if (order.dataUuid !== dataUuid) {
+      return refusal('INVALID_REQUEST', `the disk of ${nodeId} is ${String(dataUuid)}, not ${order.dataUuid}`);
+    }
+    if (known !== undefined || members(raft.membership).length > 0 || this.standing.hearsOfCluster) {
+      return refusal('ALREADY_EXISTS', `${nodeId} is in a cluster already, or has heard of one: add it to that`);
+    }
+    this.#founding = order;
+    const { address, httpAddress } = order;
+    addresses.set(nodeId, { address, ...(httpAddress === undefined ? {} : { httpAddress }) });
+    raft.found();
+    return DONE;
   }
 
   // ---- leading -------------------------------------------------------------------------------------------------------

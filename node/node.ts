@@ -308,6 +308,11 @@ export class Coordinator {
       this.#ports.reply({ kind: 'proposed', requestId, result: fault });
       return;
     }
+    if (commandKind === COMMAND.foundCluster) {
+      const result = this.members.found(command, this.state.clusterId);
+      this.#ports.reply({ kind: 'proposed', requestId, result });
+      return;
+    }
     const leader = this.raft.leaderId;
     const { outsideText } = this.members;
     if (outsideText !== undefined) {
@@ -411,7 +416,9 @@ export class Coordinator {
     if (this.state.clusterId === '') {
       if (!this.#bootstrapping) {
         this.#bootstrapping = true;
-        const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
+        const { newClusterId, clusterName, minVotersForWrites: configured = 1 } = this.#config;
+        const founding = { clusterId: newClusterId, minVotersForWrites: configured, ...this.members.founding };
+        const { clusterId, minVotersForWrites } = founding;
         const body = { clusterId, clusterName, minVotersForWrites };
         this.#proposeOwn(COMMAND.bootstrap, Bootstrap, body, () => (this.#bootstrapping = false));
       }
@@ -576,6 +583,8 @@ export class Coordinator {
   #statusSource(): StatusSource {
     return {
       nodeId: this.#config.raft.nodeId,
+      dataUuid: this.#config.raft.dataUuid,
+      place: this.members.standing.place,
       clusterName: this.#config.clusterName,
       info: (id) => this.members.infoOf(id),
       raft: this.raft,

@@ -115,6 +115,7 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.noteBackup,
   COMMAND.changeMembers,
   COMMAND.transferLeadership,
+  COMMAND.foundCluster,
   COMMAND.note,
 ]);
 

@@ -4,11 +4,16 @@ import { isVoter, type MemberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
 import { memberList } from './core/state/member-list.ts';
 import type { StateMachine } from './core/state/machine.ts';
+import type { Place } from './standing.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
 
 export interface StatusSource {
   nodeId: string;
+  /** Which disk this node has. */
+  dataUuid: string | undefined;
+  /** What it is in the cluster. */
+  place: Place;
   clusterName: string;
   /** What is known of a member. */
   info: (id: string) => MemberInfo;
@@ -25,6 +30,8 @@ export function clusterStatus(source: StatusSource): unknown {
     cluster: source.clusterName,
     cluster_id: state.clusterId,
     answered_by: source.nodeId,
+    standing: source.place,
+    ...(source.dataUuid === undefined ? {} : { data_uuid: source.dataUuid }),
     leader: raft.leaderId ?? null,
     term: raft.term,
     commit_index: raft.commitIndex,
