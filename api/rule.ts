@@ -28,7 +28,7 @@ const ActionSchema = Type.Object(
   CLOSED,
 );
 
-const RuleSchema = Type.Object(
+export const RuleSchema = Type.Object(
   {
     id: IdSchema,
     version: Type.Optional(VersionSchema),

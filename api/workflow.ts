@@ -29,7 +29,7 @@ const TaskSchema = Type.Object(
   CLOSED,
 );
 
-const WorkflowSchema = Type.Object(
+export const WorkflowSchema = Type.Object(
   {
     id: IdSchema,
     version: Type.Optional(VersionSchema),

@@ -29,7 +29,7 @@ async function found(index: number, change: object = {}): Promise<Answer<{ code:
   return call(server(index), 'POST', '/cluster/bootstrap', { body: JSON.stringify(body) });
 }
 
-function order(pathBelow: string, body: unknown): Promise<true> {
+function order(pathBelow: string, body: unknown): Promise<boolean> {
   return until(pathBelow, STEP_MS, async () => {
     const { status, text } = await call(server(0), 'POST', pathBelow, { body: JSON.stringify(body) });
     if (status >= 400) throw new Error(`${status} ${text}`);

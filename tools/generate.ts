@@ -7,10 +7,12 @@ import { dirname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { accessMarkdown } from './generate-access.ts';
 import { configurationMarkdown } from './generate-configuration.ts';
+import { crdFiles } from './generate-crds.ts';
 import { protocolMarkdown } from './generate-protocol.ts';
 import { ROOT_DIR } from './steps.ts';
 
 const GENERATED: readonly { path: string; text: () => string }[] = [
+  ...Object.entries(crdFiles()).map(([name, text]) => ({ path: `crds/${name}`, text: () => text })),
   { path: 'docs/access.md', text: accessMarkdown },
   { path: 'docs/configuration.md', text: configurationMarkdown },
   { path: 'docs/protocol.md', text: protocolMarkdown },

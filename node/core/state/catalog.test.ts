@@ -62,7 +62,8 @@ describe('what somebody owns', () => {
     expect(replica.putRule(ruleOf('r', ['w'], { managedBy, priority: 2 })).result.errorCode).toBeUndefined();
 
     const refused = replica.putRule(ruleOf('r', ['w'], { priority: 3 })).result;
-    expect(refused).toMatchObject({ errorCode: 'MANAGED', errorText: expect.stringContaining(managedBy) as string });
+    expect(refused).toMatchObject({ errorCode: 'MANAGED' });
+    expect(refused.errorText).toContain(managedBy);
     expect(replica.putWorkflow(workflowOf('w', LOG)).result.errorCode).toBe('MANAGED');
     expect(replica.deleteRule('r').result.errorCode).toBe('MANAGED');
     expect(replica.machine.catalog.rules.get('r')!.document.priority).toBe(2);
