@@ -36,6 +36,8 @@ export class Operator {
   #server: Server | undefined;
   #resync: NodeJS.Timeout | undefined;
   #isReady = false;
+  /** Everything was listed: before that what is missing may only not be known yet, and nothing is decided. */
+  #isSynced = false;
 
   constructor(
     settings: OperatorSettings,
@@ -63,7 +65,7 @@ export class Operator {
       client: this.#client,
       namespace: settings.watchNamespace,
       onCluster: (namespace, name) => this.#onCluster(namespace, name),
-      onDocument: (kind, namespace, name) => this.#queue.add(keyFor(kind, namespace, name)),
+      onDocument: (kind, namespace, name) => this.#add(kind, namespace, name),
       log,
     });
     const events = new Events(this.#client);
@@ -100,6 +102,7 @@ export class Operator {
     this.#log.info({ identity: this.#settings.identity }, 'leads');
     await this.#learnKinds();
     await this.#store.start();
+    this.#isSynced = true;
     this.#resync = setInterval(() => {
       void this.#learnKinds().catch(() => undefined);
       this.#addAll();
@@ -130,13 +133,17 @@ export class Operator {
   #addAll(): void {
     for (const kind of ['DistricCluster', 'Rule', 'Workflow'] as const) {
       for (const { metadata } of this.#store.all(kind)) {
-        this.#queue.add(keyFor(kind, metadata.namespace ?? '', metadata.name));
+        this.#add(kind, metadata.namespace ?? '', metadata.name);
       }
     }
   }
 
+  #add(kind: 'DistricCluster' | DocumentKind, namespace: string, name: string): void {
+    if (this.#isSynced) this.#queue.add(`${kind}/${namespace}/${name}`);
+  }
+
   #onCluster(namespace: string, name: string): void {
-    this.#queue.add(keyFor('DistricCluster', namespace, name));
+    this.#add('DistricCluster', namespace, name);
     if (this.#store.get('DistricCluster', namespace, name) !== undefined) return;
     // It has gone: what belonged to it need not wait for anybody.
     for (const kind of ['Rule', 'Workflow'] as const) this.#addDocuments(kind, namespace, name);
@@ -150,7 +157,7 @@ export class Operator {
   #addDocuments(kind: DocumentKind, namespace: string, cluster: string): void {
     for (const document of this.#store.all(kind)) {
       if (document.metadata.namespace !== namespace || clusterOf(document) !== cluster) continue;
-      this.#queue.add(keyFor(kind, namespace, document.metadata.name));
+      this.#add(kind, namespace, document.metadata.name);
     }
   }
 
@@ -170,8 +177,4 @@ export class Operator {
       throw error;
     }
   }
-}
-
-function keyFor(kind: 'DistricCluster' | DocumentKind, namespace: string, name: string): string {
-  return `${kind}/${namespace}/${name}`;
 }
