@@ -142,7 +142,7 @@ export default defineConfig(
   },
   {
     // Programs for people: standard output is their surface.
-    files: ['tools/**/*.ts', 'bench/**/*.ts', 'node/sim/main.ts', 'examples/**/*.ts'],
+    files: ['tools/**/*.ts', 'bench/**/*.ts', 'node/sim/main.ts', 'examples/**/*.ts', 'e2e/cluster/main.ts'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -61,7 +61,7 @@ function aptGet(...args: string[]): void {
   });
 }
 
-function isInPath(program: string): boolean {
+export function isInPath(program: string): boolean {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
   // System programs live there even when a plain user's PATH does not say so.
   return [...folders, '/usr/sbin', '/sbin'].some((folder) => {

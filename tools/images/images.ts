@@ -1,6 +1,7 @@
 /** The images of the project: their names, and how they are built. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { KUBERNETES_TESTS } from '../cluster-needs.ts';
 import type { SystemNeed } from '../provision.ts';
 import { ROOT_DIR } from '../steps.ts';
 import { makeBaseImage } from './base-image.ts';
@@ -13,7 +14,7 @@ const OUTPUT_DIR = join(ROOT_DIR, 'dist', 'images');
 /** Over its base. */
 const IMAGE_BYTES_MAX = 200 * 1000 ** 2;
 
-const neededFor = 'images where there is no Docker engine';
+const neededFor = KUBERNETES_TESTS;
 export const IMAGE_NEEDS: readonly SystemNeed[] = [
   { program: 'dockerd', package: 'docker.io', neededFor },
   { program: 'debootstrap', package: 'debootstrap', neededFor },
