@@ -196,7 +196,8 @@ export class KubeClient {
     const headers = {
       accept: 'application/json',
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(text === undefined ? {} : { 'content-type': contentType }),
+      // Node adds no length to a DELETE by itself, and the body would run into the next request.
+      ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
     };
     return new Promise((resolve, reject) => {
       const options = { method, headers, agent: this.#agent, ...(signal === undefined ? {} : { signal }) };

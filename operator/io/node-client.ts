@@ -68,7 +68,7 @@ export class NodeClient {
     const url = `${tls === undefined ? 'http' : 'https'}://${formatAddress(host, port)}${API_BASE}${path}`;
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = {
-      ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
     };
     return new Promise((resolve, reject) => {
