@@ -9,11 +9,14 @@ export const STATE_DIR = process.env['DISTRIC_CLUSTER_DIR'] ?? '/var/lib/distric
 export const ADMIN_KUBECONFIG = join(STATE_DIR, 'kubeconfig');
 export const AUDIT_LOG = join(STATE_DIR, 'audit.log');
 
-/** TEST-NET-3 (RFC 5737) for nodes, the benchmark range (RFC 2544) for pods and services: never routed, nobody's own. */
-const NODE_SUBNET = '203.0.113';
+/**
+ * The range for measurements between networks (RFC 2544): nobody's own, and never routed. The documentation ranges would
+ * do as well, but are found behind some name servers.
+ */
+const NODE_SUBNET = '198.18.255';
 export const OUTSIDE_ADDRESS = `${NODE_SUBNET}.1`;
 export const NODE_PREFIX_BITS = 24;
-export const POD_RANGE = '198.18.0.0/16';
+export const POD_RANGE = '198.18.0.0/17';
 export const SERVICE_RANGE = '198.19.0.0/16';
 export const API_SERVICE_ADDRESS = '198.19.0.1';
 export const DNS_SERVICE_ADDRESS = '198.19.0.10';
