@@ -35,9 +35,8 @@ describe('a document', () => {
   });
 
   it('that the cluster would refuse is known with its reason', () => {
-    expect(wantedOf(rule({ conditions: { field: 'a', op: 'regex', value: '(' } }))).toMatchObject({
-      reason: expect.stringContaining('conditions'),
-    });
+    const refused = wantedOf(rule({ conditions: { field: 'a', op: 'regex', value: '(' } }));
+    expect('reason' in refused ? refused.reason : '').toContain('conditions');
   });
 
   it('has a hash that follows its content and nothing else', () => {
@@ -69,7 +68,7 @@ describe('moveFor', () => {
       kind: 'taken',
       by: 'somebody',
     });
-    const { managedBy: _owner, ...free } = wanted().document;
+    const free = Object.fromEntries(Object.entries(wanted().document).filter(([name]) => name !== 'managedBy'));
     expect(moveFor(wanted(), free, undefined)).toEqual({ kind: 'put', isDrift: false });
   });
 });
