@@ -13,8 +13,9 @@ import { writePauseImage } from './pause-image.ts';
 import { buildPrograms, type Programs } from './programs.ts';
 import { restoreSettings, saveSettings } from './settings.ts';
 
-const API_READY_LIMIT_MS = 60_000;
-const NODES_READY_LIMIT_MS = 60_000;
+/** Seconds on a quiet machine. */
+const API_READY_LIMIT_MS = 180_000;
+const NODES_READY_LIMIT_MS = 180_000;
 
 export type Progress = (line: string) => void;
 
