@@ -108,11 +108,20 @@ export class MemberDesk {
 
   /** The id and size of the cluster that this node founds, if it was told to. */
   get founding(): Pick<Founding, 'clusterId' | 'minVotersForWrites'> | undefined {
-    return this.#founding;
+    if (this.#founding === undefined) return undefined;
+    const { clusterId, minVotersForWrites } = this.#founding;
+    return { clusterId, minVotersForWrites };
+  }
+
+  /** What needs no leader: an order to found a cluster, and everything at a node that is in none (any more). */
+  settled(commandKind: number, command: Uint8Array, clusterId: string): ProposalResult | undefined {
+    if (commandKind === COMMAND.foundCluster) return this.#found(command, clusterId);
+    const { place, text = place } = this.standing;
+    return place === 'removed' || place === 'wrong disk' ? refusal('NO_LEADER', text) : undefined;
   }
 
   /** Makes this node the first voter of a new cluster. The same order again changes nothing; `clusterId` is what it has. */
-  found(command: Uint8Array, clusterId: string): ProposalResult {
+  #found(command: Uint8Array, clusterId: string): ProposalResult {
     const { host, raft, nodeId, dataUuid, addresses } = this.#parts;
     const order = decode(host, FoundCluster, command);
     const known = clusterId === '' ? this.#founding?.clusterId : clusterId;
@@ -163,12 +172,6 @@ export class MemberDesk {
     const { log } = this.#parts.ports;
     if (text === undefined) log.info({ component: 'members', place }, 'this node is a member');
     else log[place === 'joining' ? 'info' : 'error']({ component: 'members', place }, text);
-  }
-
-  /** Why requests find no leader by this node. */
-  get outsideText(): string | undefined {
-    const { place, text } = this.standing;
-    return place === 'removed' || place === 'wrong disk' ? text : undefined;
   }
 
   /** False: the answer comes from a disk that is not the member's, and does not count. */

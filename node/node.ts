@@ -303,22 +303,13 @@ export class Coordinator {
 
   #propose(proposal: Proposal): void {
     const { requestId, commandKind, command, catalogVersion } = proposal;
-    const fault = commandFault(commandKind, command);
-    if (fault !== undefined) {
-      this.#ports.reply({ kind: 'proposed', requestId, result: fault });
-      return;
-    }
-    if (commandKind === COMMAND.foundCluster) {
-      const result = this.members.found(command, this.state.clusterId);
-      this.#ports.reply({ kind: 'proposed', requestId, result });
+    const settled =
+      commandFault(commandKind, command) ?? this.members.settled(commandKind, command, this.state.clusterId);
+    if (settled !== undefined) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: settled });
       return;
     }
     const leader = this.raft.leaderId;
-    const { outsideText } = this.members;
-    if (outsideText !== undefined) {
-      this.#ports.reply({ kind: 'proposed', requestId, result: refusal('NO_LEADER', outsideText) });
-      return;
-    }
     if (leader === this.#config.raft.nodeId) {
       this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
       return;
@@ -416,10 +407,8 @@ export class Coordinator {
     if (this.state.clusterId === '') {
       if (!this.#bootstrapping) {
         this.#bootstrapping = true;
-        const { newClusterId, clusterName, minVotersForWrites: configured = 1 } = this.#config;
-        const founding = { clusterId: newClusterId, minVotersForWrites: configured, ...this.members.founding };
-        const { clusterId, minVotersForWrites } = founding;
-        const body = { clusterId, clusterName, minVotersForWrites };
+        const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
+        const body = { clusterId, clusterName, minVotersForWrites, ...this.members.founding };
         this.#proposeOwn(COMMAND.bootstrap, Bootstrap, body, () => (this.#bootstrapping = false));
       }
       return;

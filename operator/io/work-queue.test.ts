@@ -90,7 +90,7 @@ describe('the queue', () => {
   });
 
   it('comes back by itself when told to', async () => {
-    const { reached, note } = recorder();
+    const { calls, reached, note } = recorder();
     queue = new WorkQueue({
       concurrency: 1,
       onFailure: noFailure,
@@ -101,6 +101,7 @@ describe('the queue', () => {
     });
     queue.add('a');
     await reached(3);
+    expect(calls.slice(0, 3)).toEqual(['a', 'a', 'a']);
   });
 
   it('finishes what is under way before it stops, and begins nothing more', async () => {
