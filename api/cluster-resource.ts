@@ -177,21 +177,9 @@ const MonitoringSchema = Type.Object(
       { enabled: flag(false, 'Make a PrometheusRule with alerts.'), labels: textMap('Labels of it.') },
       { default: {} },
     ),
-    grafanaDashboard: Type.Object(
-      { enabled: flag(false, 'Make a ConfigMap with a dashboard.'), labels: textMap('Labels of it.') },
-      { default: {} },
-    ),
   },
   { default: {} },
 );
-
-const BackupSchema = Type.Object({
-  schedule: Type.String({ minLength: 9, maxLength: 100, description: 'When, as of cron, in UTC.' }),
-  retention: Type.Integer({ minimum: 1, maximum: 1_000, default: 7, description: 'How many backups are kept.' }),
-  destination: Type.Object({
-    persistentVolumeClaim: Type.String({ description: 'The claim that backups are written to.' }),
-  }),
-});
 
 const ClusterSpecSchema = Type.Object({
   image: Type.Object(
@@ -251,18 +239,6 @@ const ClusterSpecSchema = Type.Object({
     { default: {} },
   ),
   monitoring: MonitoringSchema,
-  backup: Type.Optional(BackupSchema),
-  bootstrap: Type.Optional(
-    Type.Object(
-      {
-        recovery: Type.Object({
-          persistentVolumeClaim: Type.String({ description: 'The claim that holds the backup.' }),
-          file: Type.String({ description: 'Its path in there.' }),
-        }),
-      },
-      { 'x-kubernetes-validations': [cel('self == oldSelf', 'a cluster is born once')] },
-    ),
-  ),
   networkPolicy: Type.Object(
     { mode: choice(['Enabled', 'Disabled'], 'Enabled', 'Whether a NetworkPolicy keeps others from the nodes.') },
     { default: {} },
@@ -294,7 +270,6 @@ export const DocumentStatusSchema = Type.Partial(
     observedGeneration: Type.Integer(),
     appliedHash: Type.String(),
     remoteVersion: Type.String(),
-    matches: Type.String(),
     conditions: ConditionsSchema,
   }),
 );
@@ -307,11 +282,9 @@ const ClusterStatusSchema = Type.Partial(
     term: Type.String(),
     readyCoordinators: Type.Integer(),
     readyWorkers: Type.Integer(),
-    version: Type.String(),
     image: Type.String(),
     catalogVersion: Type.String(),
     queuedTasks: Type.Integer(),
-    lastBackup: Type.String(),
     certificatesUntil: Type.String(),
     members: Type.Array(
       Type.Object({
