@@ -7,16 +7,16 @@ const GONE_LIMIT_MS = 30_000;
 /** A cpuset takes nothing from its parent, and without these it takes no process. */
 const CPUSET_FILES = ['cpuset.cpus', 'cpuset.mems'];
 
-function trees(): string[] {
+function trees(types: readonly string[]): string[] {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
   return mounts.flatMap((line) => {
     const [, folder, type] = line.split(' ');
-    return type === 'cgroup' && folder !== undefined ? [folder] : [];
+    return type !== undefined && types.includes(type) && folder !== undefined ? [folder] : [];
   });
 }
 
 export function makeCgroups(name: string): void {
-  const all = trees();
+  const all = trees(['cgroup']);
   if (all.length === 0) throw new Error('this machine has no cgroups of version 1, which the test cluster is made for');
   for (const tree of all) {
     const dir = join(tree, name);
@@ -29,7 +29,8 @@ export function makeCgroups(name: string): void {
 
 /** The kernel lets a cgroup go when the last of its processes is gone, which is a moment after they were killed. */
 export async function removeCgroups(name: string): Promise<void> {
-  const dirs = trees()
+  // Beside those trees runc makes one in version 2's, where there is one.
+  const dirs = trees(['cgroup', 'cgroup2'])
     .map((tree) => join(tree, name))
     .filter((dir) => existsSync(dir));
   await until(`the cgroups ${name} are empty`, GONE_LIMIT_MS, () => {
