@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { KubeObject } from '../planner/model.ts';
 import { Informer } from './informer.ts';
 import { isStatus, KubeClient } from './kube-client.ts';
-import { TestApiServer } from './test-api-server.ts';
+import { accessTo, TestApiServer } from './test-api-server.ts';
 
 const PODS = '/api/v1/namespaces/shop/pods';
 const POD = { apiVersion: 'v1', kind: 'Pod' };
@@ -32,7 +32,7 @@ const names = (): string[] => [...informer.all()].map(({ metadata }) => metadata
 
 beforeEach(async () => {
   api = await new TestApiServer().listen();
-  client = new KubeClient({ server: api.url, namespace: 'shop', token: () => 'secret' });
+  client = new KubeClient(api.access());
   changes = [];
   warnings.length = 0;
   informer = new Informer({
@@ -96,7 +96,7 @@ describe('an informer', () => {
 describe('the client', () => {
   it('applies with its content type, as the one manager of its fields', async () => {
     await client.apply(pod('a'));
-    const { method, url, contentType } = api.requests[0]!;
+    const { method, url, contentType } = api.requests.at(-1)!;
     expect([method, contentType]).toEqual(['PATCH', 'application/apply-patch+yaml']);
     expect(url.searchParams.get('fieldManager')).toBe('distric-operator');
     expect(url.searchParams.get('force')).toBe('true');
@@ -104,25 +104,46 @@ describe('the client', () => {
 
   it('patches as another manager, so that apply takes nothing from it', async () => {
     await client.patch(POD, 'shop', 'a', { spec: {} }, 'scale');
-    const { url, contentType } = api.requests[0]!;
+    const { url, contentType } = api.requests.at(-1)!;
     expect(contentType).toBe('application/merge-patch+json');
     expect(url.pathname).toBe(`${PODS}/a/scale`);
     expect(url.searchParams.get('fieldManager')).not.toBe('distric-operator');
   });
 
   it('tells refusals with their status, and that nobody answers as 0', async () => {
+    await client.list(POD, 'shop');
     api.faults.push({ status: 409, reason: 'Conflict' });
     const refused: unknown = await client.create(pod('a')).catch((error: unknown) => error);
     expect(isStatus(refused, 409)).toBe(true);
-    const nobody = new KubeClient({ server: 'http://127.0.0.1:1', namespace: 'shop' });
+    const nobody = new KubeClient(accessTo('http://127.0.0.1:1'));
     const lost: unknown = await nobody.list(POD, 'shop').catch((error: unknown) => error);
     expect(isStatus(lost, 0)).toBe(true);
   });
 
+  it('asks the server which kinds it has, each time anew', async () => {
+    expect(await client.knows(POD)).toBe(true);
+    expect(await client.knows({ apiVersion: 'v1', kind: 'Unheard' })).toBe(false);
+    api.faults.push({ status: 404, reason: 'NotFound' });
+    expect(await client.knows(POD)).toBe(false);
+    const lost: unknown = await client.get({ apiVersion: 'v1', kind: 'Unheard' }, 'shop', 'a');
+    expect(lost).toBeUndefined();
+  });
+
+  it('takes what an event brings about for a failure of the watch when it throws', async () => {
+    const watch = client.watch(POD, 'shop', {}, new AbortController().signal, () => {
+      throw new Error('broken');
+    });
+    const failed = watch.catch((error: unknown) => error);
+    await until('it watches', () => api.watches.size > 0);
+    api.put(`${PODS}/a`, pod('a'));
+    expect(await failed).toEqual(new Error('broken'));
+  });
+
   it('deletes what is gone already without a word', async () => {
+    await client.list(POD, 'shop');
     api.faults.push({ status: 404, reason: 'NotFound' });
     await client.delete(POD, 'shop', 'a', 'u-1');
-    expect(api.requests[0]?.body).toMatchObject({ preconditions: { uid: 'u-1' } });
+    expect(api.requests.at(-1)?.body).toMatchObject({ preconditions: { uid: 'u-1' } });
     expect(await client.get(POD, 'shop', 'a')).toBeUndefined();
   });
 });

@@ -1,14 +1,12 @@
 /** Requests to the API server: few verbs, JSON in and out, each with a time limit. Nothing is retried here. */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { ApiException, HttpMethod, PatchStrategy, Watch } from '@kubernetes/client-node';
 import { FIELD_MANAGER } from '../planner/names.ts';
 import type { KubeObject } from '../planner/model.ts';
-import { type Kind, kindPath } from './kinds.ts';
 import type { KubeAccess } from './kube-config.ts';
+import { type Ask, type Kind, KubeObjects } from './kube-objects.ts';
 
-const ANSWER_MS_MAX = 30_000;
 const PAGE_ROWS = 500;
-const CONNECTIONS_MAX = 32;
+const DETAIL_CHARS_MAX = 500;
 
 /** What the API server answered instead. 0: no answer at all. */
 export class KubeError extends Error {
@@ -27,65 +25,48 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): boolea
   return error instanceof KubeError && statuses.includes(error.status);
 }
 
-interface Ask {
-  method: string;
-  path: string;
-  query?: Record<string, string | undefined>;
-  body?: unknown;
-  contentType?: string;
-  signal?: AbortSignal;
-}
-
 export interface List {
   items: KubeObject[];
   resourceVersion: string;
 }
 
 export interface WatchEvent {
-  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  object: KubeObject & { code?: number; message?: string };
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  object: KubeObject;
 }
+
+type Told = KubeObject & { code?: number; message?: string };
 
 export class KubeClient {
   readonly namespace: string;
-  readonly #access: KubeAccess;
-  readonly #agent: HttpAgent | HttpsAgent;
+  readonly #objects: KubeObjects;
+  readonly #watch: Watch;
   /** Requests since the start, for the metrics. */
   onRequest: (method: string, status: number) => void = () => undefined;
 
   constructor(access: KubeAccess) {
-    this.#access = access;
     this.namespace = access.namespace;
-    const { ca, certificate: cert, key } = access;
-    const options = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
-    this.#agent = access.server.startsWith('http:')
-      ? new HttpAgent(options)
-      : new HttpsAgent({
-          ...options,
-          ...(ca === undefined ? {} : { ca }),
-          ...(cert === undefined ? {} : { cert }),
-          ...(key === undefined ? {} : { key }),
-          ...(access.insecureSkipVerify === true ? { rejectUnauthorized: false } : {}),
-        });
+    this.#objects = access.makeApiClient(KubeObjects);
+    this.#watch = new Watch(access);
   }
 
   async get(kind: Kind, namespace: string, name: string): Promise<KubeObject | undefined> {
     try {
-      return await this.#json({ method: 'GET', path: kindPath(kind, namespace, name) });
+      return await this.#json(HttpMethod.GET, await this.#pathOf(kind, namespace, name));
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
       throw error;
     }
   }
 
-  /** Whether this API server has the kind at all. */
+  /** Whether this API server has the kind now. */
   async knows(kind: Kind): Promise<boolean> {
+    this.#objects.forgetKinds();
     try {
-      await this.#json({ method: 'GET', path: kindPath(kind), query: { limit: '1' } });
+      await this.#path('list', kind);
       return true;
     } catch (error) {
       if (isStatus(error, 404)) return false;
-      if (isStatus(error, 403)) return true;
       throw error;
     }
   }
@@ -93,77 +74,91 @@ export class KubeClient {
   /** All of them, a page at a time. */
   async list(kind: Kind, namespace: string | undefined, labelSelector?: string): Promise<List> {
     const items: KubeObject[] = [];
+    const path = await this.#path('list', kind, namespace);
     let next: string | undefined;
     for (;;) {
       const query = { limit: String(PAGE_ROWS), labelSelector, continue: next };
       const page = await this.#json<{
         items: KubeObject[];
         metadata: { resourceVersion: string; continue?: string };
-      }>({ method: 'GET', path: kindPath(kind, namespace), query });
+      }>(HttpMethod.GET, path, { query });
       for (const item of page.items) items.push({ ...item, ...kind });
       next = page.metadata.continue;
       if (next === undefined || next === '') return { items, resourceVersion: page.metadata.resourceVersion };
     }
   }
 
-  /** Events after `resourceVersion` until the server ends it, or `signal` does. */
-  async *watch(
+  /** Tells events after the `resourceVersion` of `query` until the server ends it, or `signal` does. */
+  async watch(
     kind: Kind,
     namespace: string | undefined,
-    query: Record<string, string | undefined>,
+    query: Record<string, string | number | undefined>,
     signal: AbortSignal,
-  ): AsyncGenerator<WatchEvent> {
-    const response = await this.#open({
-      method: 'GET',
-      path: kindPath(kind, namespace),
-      query: { ...query, watch: '1', allowWatchBookmarks: 'true' },
-      signal,
-    });
-    if ((response.statusCode ?? 0) !== 200) throw await failureOf(response);
-    response.setEncoding('utf8');
-    let rest = '';
-    for await (const chunk of response) {
-      const lines = (rest + String(chunk)).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line === '') continue;
-        const event = JSON.parse(line) as WatchEvent;
-        yield event.type === 'ERROR' ? event : { ...event, object: { ...event.object, ...kind } };
+    onEvent: (event: WatchEvent) => void,
+  ): Promise<void> {
+    const path = await this.#path('list', kind, namespace);
+    const ended = Promise.withResolvers<undefined>();
+    let isOver = signal.aborted;
+    const tell = (type: string, object: Told): void => {
+      if (isOver) return;
+      try {
+        if (type === 'ERROR')
+          throw new KubeError(object.code ?? 500, 'WatchError', object.message ?? 'the watch failed');
+        onEvent({ type: type as WatchEvent['type'], object: { ...object, ...kind } });
+      } catch (error) {
+        // The library would go on as if nothing had been thrown.
+        ended.reject(error);
       }
+    };
+    const onAbort = (): void => ended.resolve(undefined);
+    signal.addEventListener('abort', onAbort);
+    const connection = this.#watch.watch(path, { ...query, allowWatchBookmarks: true }, tell, (error: unknown) => {
+      if (error === null || error === undefined) ended.resolve(undefined);
+      else ended.reject(failureOf('GET', path, error));
+    });
+    connection.catch(ended.reject);
+    try {
+      if (!signal.aborted) await ended.promise;
+      this.onRequest('GET', 200);
+    } catch (error) {
+      this.onRequest('GET', error instanceof KubeError ? error.status : 0);
+      throw error;
+    } finally {
+      isOver = true;
+      signal.removeEventListener('abort', onAbort);
+      // It may not even have been answered yet: nobody waits for that.
+      connection.then((controller) => controller.abort()).catch(() => undefined);
     }
   }
 
-  create(object: KubeObject): Promise<KubeObject> {
-    const path = kindPath(object, object.metadata.namespace);
-    return this.#json({ method: 'POST', path, body: object, query: { fieldManager: FIELD_MANAGER } });
+  async create(object: KubeObject): Promise<KubeObject> {
+    const path = await this.#path('create', object, object.metadata.namespace);
+    return this.#json(HttpMethod.POST, path, { body: object, query: { fieldManager: FIELD_MANAGER } });
   }
 
   /** Server-side apply: the fields of `object`, and no others, are this program's. */
-  apply(object: KubeObject, subresource = ''): Promise<KubeObject> {
+  async apply(object: KubeObject, subresource = ''): Promise<KubeObject> {
     const { name, namespace } = object.metadata;
-    return this.#json({
-      method: 'PATCH',
-      path: `${kindPath(object, namespace, name)}${subresource}`,
+    return this.#json(HttpMethod.PATCH, (await this.#pathOf(object, namespace, name)) + subresource, {
       query: { fieldManager: FIELD_MANAGER, force: 'true' },
-      contentType: 'application/apply-patch+yaml',
+      contentType: PatchStrategy.ServerSideApply,
       body: object,
     });
   }
 
   /** JSON merge patch, by another manager than apply: neither takes fields from the other. */
-  patch(kind: Kind, namespace: string, name: string, body: unknown, subresource?: string): Promise<KubeObject> {
-    return this.#json({
-      method: 'PATCH',
-      path: `${kindPath(kind, namespace, name)}${subresource === undefined ? '' : `/${subresource}`}`,
+  async patch(kind: Kind, namespace: string, name: string, body: unknown, subresource?: string): Promise<KubeObject> {
+    const path = await this.#pathOf(kind, namespace, name);
+    return this.#json(HttpMethod.PATCH, subresource === undefined ? path : `${path}/${subresource}`, {
       query: { fieldManager: `${FIELD_MANAGER}-patch` },
-      contentType: 'application/merge-patch+json',
+      contentType: PatchStrategy.MergePatch,
       body,
     });
   }
 
-  replace(object: KubeObject): Promise<KubeObject> {
+  async replace(object: KubeObject): Promise<KubeObject> {
     const { name, namespace } = object.metadata;
-    return this.#json({ method: 'PUT', path: kindPath(object, namespace, name), body: object });
+    return this.#json(HttpMethod.PUT, await this.#pathOf(object, namespace, name), { body: object });
   }
 
   /** One that is gone already, or is another by now, is no failure. */
@@ -175,59 +170,56 @@ export class KubeClient {
       ...(uid === undefined ? {} : { preconditions: { uid } }),
     };
     try {
-      await this.#json({ method: 'DELETE', path: kindPath(kind, namespace, name), body });
+      await this.#json(HttpMethod.DELETE, await this.#pathOf(kind, namespace, name), { body });
     } catch (error) {
       if (!isStatus(error, 404, 409)) throw error;
     }
   }
 
-  async #json<T = KubeObject>(ask: Ask): Promise<T> {
-    const response = await this.#open({ ...ask, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
-    const status = response.statusCode ?? 0;
-    if (status < 200 || status >= 300) throw await failureOf(response);
-    return JSON.parse(await textOf(response)) as T;
+  #pathOf(kind: Kind, namespace: string | undefined, name: string): Promise<string> {
+    return this.#path('read', kind, namespace, name);
   }
 
-  #open({ method, path, query = {}, body, contentType = 'application/json', signal }: Ask): Promise<IncomingMessage> {
-    const url = new URL(path, this.#access.server);
-    for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value);
-    const token = this.#access.token?.();
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers = {
-      accept: 'application/json',
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      // Node adds no length to a DELETE by itself, and the body would run into the next request.
-      ...(text === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
-    };
-    return new Promise((resolve, reject) => {
-      const options = { method, headers, agent: this.#agent, ...(signal === undefined ? {} : { signal }) };
-      const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-      const request = send(url, options, (response) => {
-        this.onRequest(method, response.statusCode ?? 0);
-        resolve(response);
-      });
-      request.on('error', (error) => {
-        this.onRequest(method, 0);
-        reject(new KubeError(0, 'Unreachable', `${method} ${path}: ${error.message}`));
-      });
-      request.end(text);
-    });
+  async #path(verb: 'create' | 'list' | 'read', kind: Kind, namespace?: string, name?: string): Promise<string> {
+    let path: string | undefined;
+    try {
+      path = await this.#objects.path(verb, kind, namespace, name);
+    } catch (error) {
+      throw failureOf('GET', kind.apiVersion, error);
+    }
+    if (path !== undefined) return path;
+    throw new KubeError(404, 'NotFound', `the API server has no ${kind.kind} of ${kind.apiVersion}`);
+  }
+
+  async #json<T = KubeObject>(method: HttpMethod, path: string, ask: Ask = {}): Promise<T> {
+    try {
+      const { status, text } = await this.#objects.ask(method, path, ask);
+      this.onRequest(method, status);
+      if (status < 200 || status >= 300) throw refusal(status, text);
+      return JSON.parse(text) as T;
+    } catch (error) {
+      if (error instanceof KubeError) throw error;
+      this.onRequest(method, 0);
+      throw failureOf(method, path, error);
+    }
   }
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+/** From what the library throws: a refusal of the server, or that nobody answers. */
+function failureOf(method: string, path: string, error: unknown): KubeError {
+  if (error instanceof KubeError) return error;
+  if (error instanceof ApiException) return refusal(error.code, String(error.body));
+  const { message, cause, statusCode } = error as Error & { statusCode?: number };
+  if (statusCode !== undefined) return new KubeError(statusCode, '', `${method} ${path}: ${message}`);
+  const why = cause instanceof Error ? `${message}: ${cause.message}` : message;
+  return new KubeError(0, 'Unreachable', `${method} ${path}: ${why}`);
 }
 
-async function failureOf(response: IncomingMessage): Promise<KubeError> {
-  const status = response.statusCode ?? 0;
-  const text = await textOf(response);
+function refusal(status: number, text: string): KubeError {
   try {
     const { reason = '', message = text } = JSON.parse(text) as { reason?: string; message?: string };
     return new KubeError(status, reason, message);
   } catch {
-    return new KubeError(status, '', text.slice(0, 500));
+    return new KubeError(status, '', text.slice(0, DETAIL_CHARS_MAX));
   }
 }

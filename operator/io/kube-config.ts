@@ -1,78 +1,43 @@
 /** How the API server is reached: from inside a pod by its service account, elsewhere by a kubeconfig file. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { parse } from 'yaml';
+import { join } from 'node:path';
+import { KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { DistricError } from '../../base/errors.ts';
 
-const ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+const ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+/** New connections take up what was replaced since: authorities, certificates. */
+const CONNECTIONS_MS = 10 * 60_000;
 
-export interface KubeAccess {
-  /** Base URL. */
-  server: string;
-  /** PEM. */
-  ca?: string;
-  certificate?: string;
-  key?: string;
-  insecureSkipVerify?: boolean;
-  /** Read for each request: a service account's token is replaced while the program runs. */
-  token?: () => string;
+/** The library makes connections of their own for each request; here they are shared. */
+export class KubeAccess extends KubeConfig {
+  #connections: { shared: ReturnType<RequestContext['getDispatcher']>; sinceMs: number } | undefined;
+
   /** That this program is in, or the context names. */
-  namespace: string;
+  get namespace(): string {
+    return this.getContextObject(this.currentContext)?.namespace ?? 'default';
+  }
+
+  override async applySecurityAuthentication(context: RequestContext): Promise<void> {
+    await super.applySecurityAuthentication(context);
+    const nowMs = performance.now();
+    if (this.#connections === undefined || nowMs - this.#connections.sinceMs > CONNECTIONS_MS) {
+      this.#connections = { shared: context.getDispatcher(), sinceMs: nowMs };
+    }
+    if (this.#connections.shared !== undefined) context.setDispatcher(this.#connections.shared);
+  }
 }
 
-type Named = Record<string, Record<string, unknown>> & { name: string };
-type Config = Record<'clusters' | 'users' | 'contexts', Named[]> & { 'current-context': string };
-
-/** Throws INVALID_DOCUMENT where there is none, or it asks for what this program can't do. */
+/** Throws INVALID_DOCUMENT where there is none. */
 export function kubeAccess(env: Readonly<Record<string, string | undefined>>): KubeAccess {
+  const access = new KubeAccess();
   const file = env['KUBECONFIG'] ?? join(homedir(), '.kube', 'config');
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
-  if (env['KUBECONFIG'] === undefined && host !== undefined && existsSync(join(ACCOUNT_DIR, 'token'))) {
-    return {
-      server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-      ca: readFileSync(join(ACCOUNT_DIR, 'ca.crt'), 'utf8'),
-      token: () => readFileSync(join(ACCOUNT_DIR, 'token'), 'utf8').trim(),
-      namespace: readFileSync(join(ACCOUNT_DIR, 'namespace'), 'utf8').trim(),
-    };
+  const isInPod = env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(ACCOUNT_TOKEN);
+  if (env['KUBECONFIG'] === undefined && isInPod) access.loadFromCluster();
+  else if (existsSync(file)) access.loadFromFile(file);
+  else throw new DistricError('INVALID_DOCUMENT', `no API server: neither in a pod, nor is there ${file}`);
+  if (access.getCurrentCluster() === null) {
+    throw new DistricError('INVALID_DOCUMENT', `${file}: its current context names no cluster`);
   }
-  if (!existsSync(file))
-    throw new DistricError('INVALID_DOCUMENT', `no API server: neither in a pod, nor is there ${file}`);
-  return fromFile(file);
-}
-
-function fromFile(file: string): KubeAccess {
-  const config = parse(readFileSync(file, 'utf8')) as Config;
-  const entry = (list: Named[], name: unknown, field: string): Record<string, unknown> =>
-    list.find((one) => one.name === name)?.[field] ?? {};
-  const context = entry(config.contexts, config['current-context'], 'context');
-  const cluster = entry(config.clusters, context['cluster'], 'cluster');
-  const user = entry(config.users, context['user'], 'user');
-  if (user['exec'] !== undefined || user['auth-provider'] !== undefined) {
-    throw new DistricError(
-      'INVALID_DOCUMENT',
-      `${file}: users with exec or auth-provider are not supported: use a token or a certificate`,
-    );
-  }
-  const pem = (source: Record<string, unknown>, name: string): string | undefined => {
-    const data = source[`${name}-data`];
-    if (typeof data === 'string') return Buffer.from(data, 'base64').toString('utf8');
-    const path = source[name];
-    return typeof path === 'string' ? readFileSync(resolve(dirname(file), path), 'utf8') : undefined;
-  };
-  const ca = pem(cluster, 'certificate-authority');
-  const certificate = pem(user, 'client-certificate');
-  const key = pem(user, 'client-key');
-  const { token, tokenFile } = user;
-  const read = typeof tokenFile === 'string' ? (): string => readFileSync(tokenFile, 'utf8').trim() : undefined;
-  const tokenOf = typeof token === 'string' ? (): string => token : read;
-  return {
-    server: String(cluster['server']),
-    ...(ca === undefined ? {} : { ca }),
-    ...(certificate === undefined ? {} : { certificate }),
-    ...(key === undefined ? {} : { key }),
-    ...(cluster['insecure-skip-tls-verify'] === true ? { insecureSkipVerify: true } : {}),
-    ...(tokenOf === undefined ? {} : { token: tokenOf }),
-    namespace: typeof context['namespace'] === 'string' ? context['namespace'] : 'default',
-  };
+  return access;
 }

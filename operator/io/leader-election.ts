@@ -3,6 +3,7 @@
  * because another one may have begun (the process exits: there is no state worth saving).
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { V1MicroTime } from '@kubernetes/client-node';
 import type { KubeObject } from '../planner/model.ts';
 import { isStatus, type KubeClient } from './kube-client.ts';
 
@@ -25,11 +26,6 @@ export interface ElectionOptions {
   name: string;
   identity: string;
   onLost: (reason: string) => void;
-}
-
-/** RFC 3339 with microseconds: with three digits the API server would refuse it. */
-export function microTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, -1)}000Z`;
 }
 
 export class LeaderElection {
@@ -74,7 +70,10 @@ export class LeaderElection {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       await this.#pause(RENEW_MS);
-      const isHeld = await this.#try().catch(() => undefined);
+      if (this.#stopped.signal.aborted) return;
+      // A request that hangs must not keep this one from noticing in time.
+      const inTime = delay(LOST_MS - RENEW_MS, undefined, { ref: false });
+      const isHeld = await Promise.race([this.#try().catch(() => undefined), inTime]);
       if (isHeld === false) {
         this.#options.onLost('another operator holds the lease');
         return;
@@ -90,7 +89,8 @@ export class LeaderElection {
   async #try(): Promise<boolean> {
     const { client, namespace, name, identity } = this.#options;
     const startedMs = performance.now();
-    const now = microTime(Date.now());
+    // With microseconds: any other form the API server refuses.
+    const now = new V1MicroTime(Date.now());
     const mine = { holderIdentity: identity, leaseDurationSeconds: LEASE_SECONDS, renewTime: now };
     const lease = await client.get(LEASE, namespace, name);
     try {

@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { RequestOptions } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { kubeAccess } from './kube-config.ts';
+import { HttpMethod, RequestContext } from '@kubernetes/client-node';
+import { type KubeAccess, kubeAccess } from './kube-config.ts';
 import { operatorSettings } from './settings.ts';
 
 describe('the settings', () => {
@@ -39,7 +41,7 @@ describe('a kubeconfig', () => {
     rmSync(dir, { recursive: true });
   });
 
-  function access(user: string) {
+  function access(user: string): KubeAccess {
     const file = join(dir, 'config');
     writeFileSync(join(dir, 'ca.crt'), 'authority');
     writeFileSync(
@@ -53,28 +55,27 @@ current-context: x
     return kubeAccess({ KUBECONFIG: file });
   }
 
-  it('is read with certificates in it or beside it', () => {
+  it('is read with certificates in it or beside it', async () => {
     const key = Buffer.from('key').toString('base64');
     const read = access(`{ client-key-data: ${key}, client-certificate: ca.crt }`);
-    expect(read).toMatchObject({
-      server: 'https://api:6443',
-      ca: 'authority',
-      certificate: 'authority',
-      key: 'key',
-      namespace: 'shop',
-    });
+    expect([read.getCurrentCluster()?.server, read.namespace]).toEqual(['https://api:6443', 'shop']);
+    const options: RequestOptions = {};
+    await read.applyToHTTPSOptions(options);
+    expect([options.ca, options.cert, options.key].map(String)).toEqual(['authority', 'authority', 'key']);
   });
 
-  it('gives its token, read anew where it is a file', () => {
-    expect(access('{ token: t1 }').token?.()).toBe('t1');
-    const file = join(dir, 'token');
-    writeFileSync(file, 'first\n');
-    const { token } = access(`{ tokenFile: ${file} }`);
-    writeFileSync(file, 'second\n');
-    expect(token?.()).toBe('second');
+  it('gives its token to each request, over connections that they share', async () => {
+    const read = access('{ token: t1 }');
+    const contexts = [1, 2].map(() => new RequestContext('https://api:6443/version', HttpMethod.GET));
+    for (const context of contexts) await read.applySecurityAuthentication(context);
+    expect(contexts.map((context) => context.getHeaders()['Authorization'])).toEqual(['Bearer t1', 'Bearer t1']);
+    expect(contexts[0]?.getDispatcher()).toBeDefined();
+    expect(contexts[1]?.getDispatcher()).toBe(contexts[0]?.getDispatcher());
   });
 
-  it('that asks for a program is refused', () => {
-    expect(() => access('{ exec: { command: aws } }')).toThrow(/exec/);
+  it('that is missing, or names no cluster, is refused', () => {
+    expect(() => kubeAccess({ KUBECONFIG: join(dir, 'none') })).toThrow(/none/);
+    writeFileSync(join(dir, 'config'), 'clusters: []\nusers: []\ncontexts: []\n');
+    expect(() => kubeAccess({ KUBECONFIG: join(dir, 'config') })).toThrow(/no cluster/);
   });
 });

@@ -1,7 +1,28 @@
 /** For tests of the drivers: an API server of one namespace over HTTP, with versions, watches, and faults on demand. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { RESOURCE_KINDS } from '../../api/resources.ts';
 import type { KubeObject } from '../planner/model.ts';
+import { KubeAccess } from './kube-config.ts';
+
+const NAMESPACED = {
+  Pod: 'pods',
+  Lease: 'leases',
+  ...Object.fromEntries(Object.entries(RESOURCE_KINDS).map(([kind, { plural }]) => [kind, plural])),
+};
+/** A group's own path, where it tells its kinds. */
+const GROUP_PATH = /^\/(api\/v1|apis\/[^/]+\/[^/]+)$/;
+
+export function accessTo(server: string): KubeAccess {
+  const access = new KubeAccess();
+  access.loadFromOptions({
+    clusters: [{ name: 'c', server, skipTLSVerify: true }],
+    users: [{ name: 'u', token: 'secret' }],
+    contexts: [{ name: 'x', cluster: 'c', user: 'u', namespace: 'shop' }],
+    currentContext: 'x',
+  });
+  return access;
+}
 
 interface Seen {
   method: string;
@@ -26,6 +47,10 @@ export class TestApiServer {
 
   get url(): string {
     return `http://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
+  }
+
+  access(): KubeAccess {
+    return accessTo(this.url);
   }
 
   close(): void {
@@ -88,7 +113,10 @@ export class TestApiServer {
     answer: (status: number, value: unknown) => void,
   ): void {
     const there = this.objects.get(path);
-    if (method === 'GET' && there === undefined) {
+    if (GROUP_PATH.test(path)) {
+      const resources = Object.entries(NAMESPACED).map(([kind, name]) => ({ kind, name, namespaced: true }));
+      answer(200, { kind: 'APIResourceList', apiVersion: 'v1', resources });
+    } else if (method === 'GET' && there === undefined) {
       const items = [...this.objects].filter(([key]) => key.startsWith(`${path}/`)).map(([, object]) => object);
       const isList = /s$/.test(path);
       answer(isList ? 200 : 404, { items, metadata: { resourceVersion: String(this.#version) }, reason: 'NotFound' });
