@@ -50,6 +50,8 @@ const ROUTE_PERMISSIONS: Readonly<Record<string, Permission>> = {
   'PUT /rules/:id': 'operate',
   'DELETE /rules/:id': 'operate',
   'GET /cluster/status': 'read',
+  'GET /cluster/nodes': 'read',
+  'GET /cluster/events': 'read',
   'GET /cluster/backup': 'administer',
   'GET /cluster/members': 'read',
   'POST /cluster/members': 'administer',

@@ -167,13 +167,15 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
     dataDir: Type.String({
       minLength: 1,
       default: './data',
-      description: 'Directory of the log and the state (coordinators). A local disk, never a network file system.',
+      description:
+        'Directory of the log and the state (coordinators). A local disk, never a network file system. A worker keeps no ' +
+        'more than a number there, if the directory exists.',
     }),
     coordinators: Type.Array(Coordinator, {
       maxItems: 7,
       default: [],
       description:
-        'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7. ' +
+        'All coordinators of the cluster, the same list on every node: 1, 3, 5 or 7; left out where `discovery` finds them. ' +
         'As text: JSON, or `id=host:port` separated by commas (`id=host:port/host:httpPort` with the REST address).',
     }),
     join: Type.Array(Type.String({ ...address }), {
@@ -183,6 +185,42 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         'For a coordinator that joins a cluster: the peer addresses, `host:port`, of some of its members; `coordinators` ' +
         'is left out then. It waits until it is added (`distric members add`), and takes the members from the log.',
     }),
+    discovery: Type.Object(
+      {
+        method: Type.Enum(['static', 'dns', 'multicast'], {
+          default: 'static',
+          description:
+            'How a node that is told of no `coordinators` finds them (docs/network.md): by the addresses in ' +
+            '`discovery.seeds`, by all that `discovery.name` has in DNS, or by asking the group `gossip.multicast`.',
+        }),
+        seeds: Type.Array(Type.String({ ...address }), {
+          maxItems: 32,
+          default: [],
+          description: 'Peer addresses, `host:port`, of some coordinators; one that is there will do.',
+        }),
+        name: Type.Optional(
+          Type.String({
+            ...address,
+            description:
+              'Name and peer port, `name:port`, of the coordinators in DNS, such as a headless Service; looked up anew ' +
+              'whenever the node looks for them.',
+          }),
+        ),
+      },
+      strict,
+    ),
+    zone: Type.Optional(name('Where this node is, such as an availability zone; told to the others by gossip.')),
+    labels: Type.Array(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,30}=[A-Za-z0-9._-]{0,31}$',
+        form: '"name=value", each of up to 31 letters, digits, ".", "_" or "-"',
+      }),
+      {
+        maxItems: 8,
+        default: [],
+        description: 'What to tell this node apart by, as `name=value`; told to the others by gossip.',
+      },
+    ),
     bootstrap: Type.Object(
       {
         minVoters: count(
@@ -208,7 +246,8 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         enabled: Type.Boolean({
           default: true,
           description:
-            'Whether the node answers datagrams. Outside loopback that needs a key file; without one it stays off there.',
+            'Whether the node takes part in gossip, by datagrams. Outside loopback that needs a key file; without one it ' +
+            'stays off there.',
         }),
         host: Type.Optional(
           Type.String({
@@ -226,6 +265,15 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
               'the system chooses one then, told in the "ready" log line.',
           }),
         ),
+        advertise: Type.Optional(
+          Type.String({
+            pattern: HOST_PATTERN,
+            description:
+              'Host at which others reach this node by datagrams; by default the one it listens on or, if that is all of ' +
+              'them, the first address of this machine.',
+            form: 'an IP address or a host name',
+          }),
+        ),
         keyFile: Type.Optional(
           Type.String({
             minLength: 1,
@@ -237,7 +285,9 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
         multicast: Type.Optional(
           Type.String({
             ...address,
-            description: 'Multicast group and port, `239.x.x.x:port`, on which the node listens as well.',
+            description:
+              'Multicast group and port, `239.x.x.x:port`, on which the node listens as well, and on which it asks for ' +
+              'coordinators with `discovery.method: multicast`.',
           }),
         ),
       },

@@ -17,6 +17,7 @@ import {
   type Setting,
   type SettingSchema,
 } from './config-schema.ts';
+import { checkDiscovery, discoveryOf, hasPort } from './discovery.ts';
 import { checkGossip } from './gossip.ts';
 import { checkTls, httpTls } from './tls.ts';
 
@@ -234,6 +235,7 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   checkCoordinators(config, refuse);
   checkListeners(config, refuse);
   checkGossip(config, refuse);
+  checkDiscovery(config, refuse);
   checkTls(config, refuse);
   const { storageSoftPercent, storageHardPercent } = config.limits;
   if (storageSoftPercent >= storageHardPercent) {
@@ -260,8 +262,9 @@ function checkCoordinators(config: NodeConfig, refuse: (field: string, reason: s
     if (httpAddress !== undefined && !hasPort(httpAddress))
       refuse(`${at}.httpAddress`, `needs a port from 1 to 65535, not ${quote(httpAddress)}`);
   });
-  if (role === 'worker' && coordinators.length === 0) {
-    refuse('coordinators', 'a worker needs the address of at least one coordinator');
+  const finds = coordinators.length === 0 && discoveryOf(config) !== undefined;
+  if (role === 'worker' && coordinators.length === 0 && !finds) {
+    refuse('coordinators', 'a worker needs the address of at least one coordinator, or `discovery`');
   } else if (role === 'worker' && coordinators.some(({ id }) => id === nodeId)) {
     refuse('nodeId', `a coordinator has the id ${quote(nodeId)}: give the worker its own`);
   }
@@ -277,17 +280,13 @@ function checkCoordinators(config: NodeConfig, refuse: (field: string, reason: s
     });
     return;
   }
+  if (finds) return;
   if (!COORDINATOR_COUNTS.includes(coordinators.length)) {
     refuse('coordinators', `must name 1, 3, 5 or 7 coordinators, not ${String(coordinators.length)}`);
   }
   if (!coordinators.some(({ id }) => id === nodeId)) {
     refuse('coordinators', `must name this coordinator itself, the id ${quote(nodeId)} is missing`);
   }
-}
-
-function hasPort(address: string): boolean {
-  const port = Number(address.slice(address.lastIndexOf(':') + 1));
-  return port >= 1 && port <= 65_535;
 }
 
 /** What a listener of this node lacks beyond loopback: the one place where TLS and access are weighed together. */

@@ -3,6 +3,7 @@
  * read. JSON is snake_case, times are cluster time as RFC 3339 in UTC.
  */
 import { Type, type Static, type TSchema } from 'typebox';
+import { GossipStateSchema } from './nodes.ts';
 
 export const API_BASE = '/api/v1';
 
@@ -165,6 +166,8 @@ export const ClusterStatusSchema = Type.Object({
   commit_index: count,
   applied_index: count,
   catalog_version: count,
+  /** What all members can do, so that all do the same: a release raises it once none of an earlier one is left. */
+  feature_level: count,
   coordinators: Type.Array(
     Type.Object({
       id: text,
@@ -179,8 +182,12 @@ export const ClusterStatusSchema = Type.Object({
       role: optional(MemberRoleSchema),
       match_index: optional(count),
       lag: optional(count),
+      /** The leader: why it gets no snapshot, which it needs: there is no room for one. */
+      snapshot_waits: optional(text),
       /** The fullest of its log, its state and its file system, and the share of that in use. */
       storage: optional(Type.Object({ what: text, share: Type.Number({ minimum: 0 }) })),
+      /** Supported by its release. */
+      feature_level: optional(count),
     }),
   ),
   /** Said by the leader. `soft`: messages are refused; `hard`: task work waits as well. */
@@ -202,6 +209,8 @@ export const ClusterStatusSchema = Type.Object({
       types: Type.Array(text),
     }),
   ),
+  /** How many nodes gossip has as what, and whether datagrams come through; of the coordinator that answers. */
+  gossip: optional(Type.Object({ state: GossipStateSchema, alive: count, suspected: count, failed: count })),
   counts: Type.Object({
     messages: count,
     instances_active: count,
@@ -226,6 +235,8 @@ export const MemberListSchema = Type.Object({
       /** As the leader knows it: up to where its log equals the leader's, and how many entries it lacks. */
       match_index: optional(count),
       lag: optional(count),
+      /** The leader: why it gets no snapshot, which it needs: there is no room for one. */
+      snapshot_waits: optional(text),
     }),
   ),
   /** A change of the voters is under way. */

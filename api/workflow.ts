@@ -10,6 +10,7 @@ import {
   RetrySchema,
   VersionSchema,
 } from './common-schema.ts';
+import { SelectorSchema } from './selector.ts';
 import { DurationSchema, durationFaults } from './duration.ts';
 import { compileParse, FAULTS_MAX, quote, refuseFaults, refuseUnbounded } from './validation.ts';
 import { nearestWord } from './nearest-word.ts';
@@ -23,6 +24,7 @@ const TaskSchema = Type.Object(
     description: Type.Optional(DescriptionSchema),
     config: Type.Optional(JsonObjectSchema),
     depends_on: Type.Optional(Type.Array(IdSchema, { maxItems: WORKFLOW_TASKS_MAX - 1 })),
+    selector: Type.Optional(SelectorSchema),
     timeout: Type.Optional(DurationSchema),
     retry: Type.Optional(RetrySchema),
   },
@@ -34,6 +36,7 @@ export const WorkflowSchema = Type.Object(
     id: IdSchema,
     version: Type.Optional(VersionSchema),
     description: Type.Optional(DescriptionSchema),
+    selector: Type.Optional(SelectorSchema),
     timeout: Type.Optional(DurationSchema),
     managedBy: Type.Optional(ManagedBySchema),
     tasks: Type.Array(TaskSchema, { minItems: 1, maxItems: WORKFLOW_TASKS_MAX }),

@@ -73,6 +73,11 @@ export function isMulticast(host: string): boolean {
   return isIpv6(host) && /^ff/i.test(host);
 }
 
+/** Listening there takes what comes to any address of the machine; nobody is reached at it. */
+export function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
 /** Whether packets to `host` stay on this machine: `localhost`, 127.0.0.0/8, `::1`, also as IPv4 in IPv6. */
 export function isLoopback(host: string): boolean {
   const ipv4 = host.toLowerCase().startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;

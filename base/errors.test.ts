@@ -15,6 +15,12 @@ describe('DistricError', () => {
     });
   });
 
+  it('walks no stack, and leaves those of our own faults as they are', () => {
+    const thrown = new DistricError('NOT_FOUND', 'not there');
+    expect(thrown.stack).not.toContain('\n');
+    expect(new Error('ours').stack).toContain('errors.test.ts');
+  });
+
   it('keeps to what is promised: 429, 503 and 504 may be tried again, other refusals not', () => {
     for (const code of Object.keys(ERRORS) as ErrorCode[]) {
       const { status, retryable } = ERRORS[code];

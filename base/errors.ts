@@ -43,16 +43,27 @@ export interface FieldError {
   reason: string;
 }
 
-/** The outside's fault (bad input, no leader, …): reported, counted, survived. */
+const stackTraces = Error as { stackTraceLimit?: number };
+
+/**
+ * The outside's fault (bad input, no leader, …): reported, counted, survived. It has no stack: where it was noticed says
+ * nothing about the fault, and to walk the stack costs more than all else when requests are refused by the thousand.
+ */
 export class DistricError extends Error {
   override readonly name = 'DistricError';
   readonly code: ErrorCode;
   readonly fields: readonly FieldError[];
+  /** Of a retryable one that is over only then, in seconds. */
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: ErrorCode, message: string, fields: readonly FieldError[] = []) {
+  constructor(code: ErrorCode, message: string, fields: readonly FieldError[] = [], retryAfterS?: number) {
+    const { stackTraceLimit } = stackTraces;
+    stackTraces.stackTraceLimit = 0;
     super(message);
+    if (stackTraceLimit !== undefined) stackTraces.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.fields = fields;
+    this.retryAfterS = retryAfterS;
   }
 
   get status(): number {

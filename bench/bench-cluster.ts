@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterStatus, InstanceResource } from '../api/rest.ts';
 import type { RestClient } from '../cli/client.ts';
 import { LocalCluster } from '../cli/local-cluster.ts';
+import { Joiner } from '../cli/joiner.ts';
 import { benchRules, WORKFLOW, WORKFLOW_ID } from './workload.ts';
 
 const DRAINED_POLL_MS = 20;
@@ -14,6 +15,7 @@ const REQUEST_TIMEOUT_MS = 20_000;
 export class BenchCluster {
   readonly #cluster: LocalCluster;
   readonly #client: RestClient;
+  readonly #joiners: Joiner[] = [];
   #stopped: Promise<void> | undefined;
 
   private constructor(cluster: LocalCluster) {
@@ -21,9 +23,15 @@ export class BenchCluster {
     this.#client = cluster.client(REQUEST_TIMEOUT_MS);
   }
 
-  static async start(coordinators: number, workers: number, dataRoot: string): Promise<BenchCluster> {
+  /** `nodeSettings`: of every node, keys of NodeConfig. */
+  static async start(
+    coordinators: number,
+    workers: number,
+    dataRoot: string,
+    nodeSettings: Record<string, unknown> = {},
+  ): Promise<BenchCluster> {
     const dataDir = mkdtempSync(join(dataRoot, 'distric-bench-'));
-    const cluster = await LocalCluster.start({ dataDir, coordinators, workers, profile: 'default' });
+    const cluster = await LocalCluster.start({ dataDir, coordinators, workers, profile: 'default', nodeSettings });
     const bench = new BenchCluster(cluster);
     try {
       await bench.#load(workers > 0);
@@ -43,6 +51,20 @@ export class BenchCluster {
     return this.#cluster.nodes.flatMap(({ role, peer }) => (role === 'coordinator' ? [peer] : []));
   }
 
+  get coordinators(): readonly string[] {
+    return this.#cluster.nodes.flatMap(({ id, role }) => (role === 'coordinator' ? [id] : []));
+  }
+
+  /** REST base URL of a coordinator. */
+  serverOf(id: string): string {
+    return this.#cluster.server(id);
+  }
+
+  /** `host:port` of a node's observability server. */
+  metricsOf(id: string): string {
+    return this.#cluster.node(id).metrics;
+  }
+
   /** What the load generator sends with every request. */
   get apiKey(): string | undefined {
     return this.#cluster.apiKey;
@@ -54,12 +76,28 @@ export class BenchCluster {
     return this.#stopped;
   }
 
+  /** From this coordinator and no other. */
+  getFrom<T>(id: string, path: string): Promise<T> {
+    return this.#client.at(new URL(this.serverOf(id)).host).get<T>(path);
+  }
+
+  post(path: string, body: unknown): Promise<unknown> {
+    return this.#client.request({ method: 'POST', path, body: JSON.stringify(body) });
+  }
+
   status(): Promise<ClusterStatus> {
     return this.#client.get<ClusterStatus>('/cluster/status');
   }
 
   instance(id: string): Promise<InstanceResource> {
     return this.#client.get<InstanceResource>(`/workflows/${encodeURIComponent(id)}`);
+  }
+
+  /** Starts a coordinator that waits to be added; it ends with the cluster. */
+  async launch(id: string, member: string, settings: Record<string, unknown>): Promise<Joiner> {
+    const joiner = await Joiner.launch(id, join(this.#cluster.dataDir, id), this.#cluster.node(member).peer, settings);
+    this.#joiners.push(joiner);
+    return joiner;
   }
 
   /** Waits until no instance is active; gives how many are left when the time is up. */
@@ -73,6 +111,7 @@ export class BenchCluster {
   }
 
   async #stop(): Promise<void> {
+    for (const joiner of this.#joiners) await joiner.kill();
     await this.#cluster.stop();
     rmSync(this.#cluster.dataDir, { recursive: true, force: true });
   }

@@ -29,8 +29,8 @@ export class BenchRun {
     console.error(`FAILED ${reason}`);
   }
 
-  async startCluster(coordinators: number, workers: number): Promise<BenchCluster> {
-    this.#cluster = await BenchCluster.start(coordinators, workers, this.options.dataRoot);
+  async startCluster(coordinators: number, workers: number, nodeSettings = {}): Promise<BenchCluster> {
+    this.#cluster = await BenchCluster.start(coordinators, workers, this.options.dataRoot, nodeSettings);
     return this.#cluster;
   }
 

@@ -4,8 +4,10 @@ import { BenchRun } from './bench-run.ts';
 import { measureIngest } from './ingest.ts';
 import { parseBenchOptions, USAGE, type BenchOptions } from './options.ts';
 import { buildEtcd, type EtcdPrograms } from './peers/etcd.ts';
+import { measureRaft } from './raft.ts';
 import { createReport, renderTable, writeReport, type Row } from './report.ts';
 import { measureRpc } from './rpc.ts';
+import { measureSnapshot } from './snapshot.ts';
 import { measureWire } from './wire.ts';
 import { measureWorkflows } from './workflows.ts';
 
@@ -22,9 +24,13 @@ async function main(options: BenchOptions): Promise<boolean> {
     run.progress(`${options.dataRoot} lies in memory, where a sync costs nothing: choose a disk with --data`);
   }
   const rows: Row[] = [];
-  if (options.suites.includes('ingest')) rows.push(...(await measureIngest(run, await peerPrograms(run))));
+  const besideEtcd = options.suites.includes('raft') || options.suites.includes('ingest');
+  const etcd = besideEtcd ? await peerPrograms(run) : undefined;
+  if (options.suites.includes('raft')) rows.push(...(await measureRaft(run, etcd)));
+  if (options.suites.includes('ingest')) rows.push(...(await measureIngest(run, etcd)));
   if (options.suites.includes('workflows')) rows.push(...(await measureWorkflows(run)));
   if (options.suites.includes('rpc')) rows.push(...measureWire(), ...(await measureRpc(run)));
+  if (options.suites.includes('snapshot')) rows.push(...(await measureSnapshot(run)));
 
   const report = createReport(rows, run.failures.length);
   console.log(`${renderTable(rows)}\nfsync on everywhere; ${report.machine}; commit ${report.commit}`);

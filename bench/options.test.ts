@@ -4,11 +4,11 @@ import { parseBenchOptions } from './options.ts';
 describe('parseBenchOptions()', () => {
   it('runs everything against etcd unless told otherwise', () => {
     expect(parseBenchOptions([])).toMatchObject({
-      suites: ['ingest', 'workflows', 'rpc'],
+      suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot'],
       peer: 'etcd',
       batchSize: 100,
     });
-    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['ingest', 'workflows', 'rpc'] });
+    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot'] });
   });
 
   it('takes suites and options', () => {

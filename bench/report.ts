@@ -13,10 +13,12 @@ export interface Row {
   ratio?: number;
   /** What has to be reached, as `bound` says. Without it the row only informs. */
   must?: number;
-  /** What `must` bounds: the ratio to the peer from below (the default), or the value itself. */
-  bound?: 'ratio' | 'at_least' | 'at_most';
+  /** What `must` bounds: the ratio to the peer from below (the default) or from above, or the value itself. */
+  bound?: Bound;
   ok: boolean;
 }
+
+type Bound = 'ratio' | 'ratio_at_most' | 'at_least' | 'at_most';
 
 export interface Report {
   rows: readonly Row[];
@@ -49,9 +51,16 @@ export function atLeast(name: string, value: number, unit: string, limit: number
 }
 
 /** A row held against a peer. A peer that could not be measured fails a row that has a `must`: no figure is no proof. */
-export function comparison(name: string, value: number, unit: string, peer: Peer | undefined, must?: number): Row {
+export function comparison(
+  name: string,
+  value: number,
+  unit: string,
+  peer: Peer | undefined,
+  must?: number,
+  bound: 'ratio' | 'ratio_at_most' = 'ratio',
+): Row {
   const row: Row = { name, value: rounded(value), unit, ok: must === undefined };
-  if (must !== undefined) row.must = must;
+  if (must !== undefined) Object.assign(row, { must, bound });
   if (peer === undefined || peer.value <= 0) return row;
   const ratio = value / peer.value;
   return {
@@ -59,7 +68,7 @@ export function comparison(name: string, value: number, unit: string, peer: Peer
     peer: peer.name,
     peerValue: rounded(peer.value),
     ratio: rounded(ratio),
-    ok: must === undefined || ratio >= must,
+    ok: must === undefined || (bound === 'ratio' ? ratio >= must : ratio <= must),
   };
 }
 
@@ -105,6 +114,7 @@ export function writeReport(path: string, report: Report): void {
 function mustText({ must, bound }: Row): string {
   if (must === undefined) return '';
   if (bound === 'at_most') return `<= ${grouped(must)}`;
+  if (bound === 'ratio_at_most') return `<= ${String(must)} x`;
   return bound === 'at_least' ? `>= ${grouped(must)}` : `>= ${String(must)} x`;
 }
 

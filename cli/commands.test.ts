@@ -121,11 +121,58 @@ describe('distric status', () => {
     expect(peer.requests.at(-1)?.url).toContain('consistency=stale');
   });
 
+  it('says when datagrams do not come through', async () => {
+    const { lines } = await distric(['status']);
+    expect(lines).toContainEqual(expect.stringMatching(/^Gossip: datagrams .* do not come through.*; 5 alive, 1 susp/));
+  });
+
   it('has colours on a terminal only, and not with NO_COLOR', async () => {
     const env = { DISTRIC_SERVER: peer.url };
     expect((await distric(['status'], { isTTY: true, env })).out).toContain('\u001b[');
     expect((await distric(['status'], { isTTY: true, env: { ...env, NO_COLOR: '1' } })).out).not.toContain('\u001b[');
     expect((await distric(['status'], { env })).out).not.toContain('\u001b[');
+  });
+});
+
+describe('distric cluster nodes', () => {
+  it('lists every node with what it tells of itself', async () => {
+    const { lines } = await distric(['cluster', 'nodes']);
+    expect(lines.map((line) => line.split(/ {2,}/))).toEqual([
+      ['Node', 'Role', 'Status', 'Address', 'Zone', 'Version', 'Labels'],
+      ['coordinator-1', 'coordinator', 'alive', '127.0.0.1:1', '-', '1.2.3'],
+      ['worker-2', 'worker', 'suspected', '127.0.0.1:6', 'eu-1a', '1.2.3', 'gpu=yes, disk=ssd'],
+    ]);
+  });
+});
+
+describe('distric top', () => {
+  it('shows coordinators and workers once, those with most to do first', async () => {
+    const { lines } = await distric(['top', '--once']);
+    expect(lines[0]).toBe('Leader: coordinator-1');
+    const rows = lines.map((line) => line.split(/ {2,}/));
+    expect(rows).toContainEqual(['coordinator-1', 'leader', 'alive', '90s', '0', '-', '1.2.3']);
+    const workers = rows.filter(([id]) => id?.startsWith('worker-') === true);
+    expect(workers.map(([id]) => id)).toEqual(['worker-1', 'worker-2', 'worker-3']);
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^worker-2 +suspected +suspected +2h +\.{10} +0% +0\/16 +eu-1a/),
+    );
+  });
+
+  it('gives programs both answers, once', async () => {
+    const { out } = await distric(['top', '-o', 'json']);
+    expect(JSON.parse(out)).toMatchObject({ status: { leader: 'coordinator-1' }, nodes: { gossip: 'on' } });
+  });
+
+  it('draws anew until it is ended', async () => {
+    const end = new AbortController();
+    let drawn = 0;
+    const onWrite = (text: string): void => {
+      if (text.startsWith('Leader') && ++drawn === 3) end.abort();
+    };
+    const env = { DISTRIC_SERVER: peer.url, NO_COLOR: '1' };
+    const options = { isTTY: true, env, signal: end.signal, onWrite };
+    const { out, exitCode } = await distric(['top', '--interval', '0.1'], options);
+    expect([exitCode, out.split('\u001b[H\u001b[J').length - 1]).toEqual([0, 3]);
   });
 });
 

@@ -15,6 +15,7 @@ import { addPki } from './commands/pki.ts';
 import { addRules } from './commands/rules.ts';
 import { addSend } from './commands/send.ts';
 import { addStatus } from './commands/status.ts';
+import { addTop } from './commands/top.ts';
 import { addUp } from './commands/up.ts';
 import { addValidate } from './commands/validate.ts';
 import { addVersion, packageVersion } from './commands/version.ts';
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddCommand[] = [
   addUp,
   addDown,
   addStatus,
+  addTop,
   addApply,
   addValidate,
   addSend,

@@ -3,6 +3,7 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { parseRule } from '../api/rule.ts';
 import { parseWorkflow } from '../api/workflow.ts';
+import type { NodeList } from '../api/nodes.ts';
 import type { InstanceResource, KeyResource, MessageResource } from '../api/rest.ts';
 import { DistricError } from '../base/errors.ts';
 
@@ -89,6 +90,7 @@ export class RestPeer {
     this.#messages();
     this.#keys();
     this.#app.get('/api/v1/cluster/status', () => STATUS);
+    this.#app.get('/api/v1/cluster/nodes', () => NODES);
     this.#app.get('/api/v1/cluster/backup', () => this.backup);
     this.url = await this.#app.listen({ host: '127.0.0.1', port: 0 });
     return this;
@@ -189,6 +191,8 @@ const KEY: KeyResource = {
 
 const STATUS = {
   cluster: 'distric',
+  answered_by: 'coordinator-1',
+  gossip: { state: 'blocked', alive: 5, suspected: 1, failed: 0 },
   leader: 'coordinator-1',
   term: 3,
   commit_index: 40,
@@ -212,6 +216,36 @@ const STATUS = {
     { id: 'worker-3', address: '127.0.0.1:7', load: 0, status: 'alive', running: 0, capacity: 16, types: [] },
   ],
   counts: { messages: 10, instances_active: 2, tasks_ready: 0, tasks_running: 4 },
+};
+
+const NODES: NodeList = {
+  answered_by: 'coordinator-1',
+  gossip: 'on',
+  nodes: [
+    {
+      id: 'coordinator-1',
+      status: 'alive',
+      for_ms: 90_000,
+      incarnation: 1,
+      role: 'coordinator',
+      address: '127.0.0.1:1',
+      version: '1.2.3',
+      labels: [],
+      raft_state: 'leader',
+      raft_term: 3,
+    },
+    {
+      id: 'worker-2',
+      status: 'suspected',
+      for_ms: 7_200_000,
+      incarnation: 4,
+      role: 'worker',
+      address: '127.0.0.1:6',
+      zone: 'eu-1a',
+      version: '1.2.3',
+      labels: ['gpu=yes', 'disk=ssd'],
+    },
+  ],
 };
 
 function withoutAdded(value: unknown): unknown {

@@ -10,7 +10,7 @@ import type { AuditList, InstanceResource, MemberList } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
 import { captureIo } from '../cli/captured-io.ts';
 import { run } from '../cli/program.ts';
-import { Joiner } from './joiner.ts';
+import { Joiner } from '../cli/joiner.ts';
 import { LoadClient } from './load-client.ts';
 import { readReplica, type Replica } from './replica.ts';
 import { call, get, put } from './rest-call.ts';

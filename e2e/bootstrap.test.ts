@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ClusterStatus } from '../api/rest.ts';
-import { Joiner } from './joiner.ts';
+import { Joiner } from '../cli/joiner.ts';
 import { type Answer, call, get, put } from './rest-call.ts';
 import { until } from './until.ts';
 

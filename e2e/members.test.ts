@@ -6,7 +6,7 @@ import type { MemberList } from '../api/rest.ts';
 import { Random } from '../base/random.ts';
 import { lastLines } from '../cli/node-process.ts';
 import { violations } from './history.ts';
-import { Joiner } from './joiner.ts';
+import { Joiner } from '../cli/joiner.ts';
 import { LoadClient } from './load-client.ts';
 import { readReplica } from './replica.ts';
 import { call, get } from './rest-call.ts';

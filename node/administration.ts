@@ -19,7 +19,7 @@ const ACTIONS = {
   renew: 'member.renew',
 } as const;
 const ORDER_FIELDS: ReadonlySet<string> = new Set(['kind', 'id', 'ids', 'out', 'in', 'address', 'httpAddress']);
-type Ordered = Extract<MembershipChange, { kind: keyof typeof ACTIONS }>;
+export type OrderedChange = Extract<MembershipChange, { kind: keyof typeof ACTIONS }>;
 
 export class Administration {
   readonly #raft: Raft;
@@ -29,16 +29,14 @@ export class Administration {
   }
 
   /** The membership to propose. Throws DistricError: QUEUE_FULL while another change is under way, INVALID_REQUEST. */
-  membershipFor(text: string, actor: ActorField | undefined): { to: Membership; order: MembershipOrder | undefined } {
-    const change = orderedChange(text);
+  membershipFor(change: OrderedChange): Membership {
     const busy = this.#raft.membershipBusy();
     if (busy !== undefined) throw new DistricError('QUEUE_FULL', busy);
     const { membership } = this.#raft;
     const to = changed(membership, change);
     const fault = 'reason' in to ? to.reason : (addressFault(membership, to) ?? this.#raft.promotionFault(to));
     if ('reason' in to || fault !== undefined) throw new DistricError('INVALID_REQUEST', fault ?? '');
-    const target = `member/${idsOf(change).join(',')}`;
-    return { to, order: actor === undefined ? undefined : { actor, action: ACTIONS[change.kind], target } };
+    return to;
   }
 
   /** Why the leadership cannot go to `target`. */
@@ -69,7 +67,8 @@ export class Administration {
   }
 }
 
-function orderedChange(text: string): Ordered {
+/** Throws INVALID_REQUEST. */
+export function orderedChange(text: string): OrderedChange {
   const fault = new DistricError('INVALID_REQUEST', 'the command holds no change of the members');
   let change: unknown;
   try {
@@ -85,12 +84,17 @@ function orderedChange(text: string): Ordered {
     const fits = name === 'ids' ? Array.isArray(value) && value.every(isText) : isText(value);
     if (!fits || !ORDER_FIELDS.has(name)) throw fault;
   }
-  const ids: readonly unknown[] = idsOf(change as Ordered);
+  const ids: readonly unknown[] = idsOf(change as OrderedChange);
   if (!Array.isArray(ids) || ids.length === 0 || !ids.every(isText)) throw fault;
-  return change as Ordered;
+  return change as OrderedChange;
 }
 
-function idsOf(change: Ordered): readonly string[] {
+/** How the audit log names it. */
+export function orderOf(change: OrderedChange, actor: ActorField): MembershipOrder {
+  return { actor, action: ACTIONS[change.kind], target: `member/${idsOf(change).join(',')}` };
+}
+
+function idsOf(change: OrderedChange): readonly string[] {
   if ('ids' in change) return change.ids;
   return 'out' in change ? [change.out, change.in] : [change.id];
 }

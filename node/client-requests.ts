@@ -30,6 +30,7 @@ const QUERIES: Readonly<Record<Query['kind'], { permission: Permission; fields: 
   key: { permission: 'administer', fields: ['id'] },
   audit: { permission: 'administer', fields: ['page', 'actor', 'action'] },
   members: { permission: 'read', fields: [] },
+  nodes: { permission: 'read', fields: [] },
   clusterStatus: { permission: 'read', fields: [] },
 };
 

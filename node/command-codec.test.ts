@@ -24,6 +24,8 @@ const COMMANDS: { readonly [K in Command['kind']]: Extract<Command, { kind: K }>
   rotateKey: { kind: 'rotateKey', id: 'k', hash, overlapMs: 0 },
   note: { kind: 'note', action: 'node.join', target: 'worker/w', outcome: 'ok' },
   revokeKey: { kind: 'revokeKey', id: 'k' },
+  orderDrain: { kind: 'orderDrain', workerId: 'w', graceMs: 0 },
+  endDrain: { kind: 'endDrain', workerId: 'w' },
   noteBackup: { kind: 'noteBackup' },
   changeMembers: { kind: 'changeMembers', change: { kind: 'promote', ids: ['c2', 'c3'] } },
   foundCluster: { kind: 'foundCluster', clusterId: 'c', dataUuid: 'd', address: 'a:1', minVotersForWrites: 3 },

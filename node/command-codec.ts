@@ -7,9 +7,11 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  EndDrain,
   FoundCluster,
   NoteBackup,
   Note,
+  OrderDrain,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -51,6 +53,12 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
       const { kind, ...body } = command;
       return { kind: COMMAND[kind], bytes: encode(host, RotateKey, { ...body, actor }) };
     }
+    case 'orderDrain': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, OrderDrain, { ...body, actor }) };
+    }
+    case 'endDrain':
+      return { kind: COMMAND.endDrain, bytes: encode(host, EndDrain, { workerId: command.workerId, actor }) };
     case 'changeMembers': {
       const body = { change: JSON.stringify(command.change), actor };
       return { kind: COMMAND.changeMembers, bytes: encode(host, ChangeMembers, body) };

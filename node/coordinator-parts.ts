@@ -1,6 +1,7 @@
 /** What a coordinator is told, and what it is given. */
 import type { Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
+import { makeStrategy, type Strategy, type StrategyName } from './core/dispatch/strategy.ts';
 import type { LogReader } from './core/raft/log-reader.ts';
 import type { RaftBoot, RaftConfig } from './core/raft/replica.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -36,12 +37,20 @@ export interface CoordinatorConfig {
   activeInstancesMax: number;
   /** A worker whose connection is gone this long has lost its attempts. */
   workerLossMs: number;
+  /** In which order workers are given tasks; by default the least loaded first. */
+  strategy?: StrategyName;
+  /** Where this node is, for a strategy that prefers what is near. */
+  zone?: string;
   /** What of messages and ended instances is kept; by default all. */
   retention?: RetentionLimits;
   /** When voters are so full, less and less is taken in. */
   storageLimits?: StorageLimits;
   /** Bytes of commands appended and not yet applied; what is under way must fit between the limits of the storage. */
   unappliedBytesMax?: number;
+  /** Instances and tasks that what is appended and not yet applied will start. */
+  unappliedRowsMax?: number;
+  /** That this node supports; by default that of this release. */
+  featureLevel?: number;
   /** Over `bytesMax` the log is cut even below what members that are there still need: they get a snapshot. */
   logKept?: LogKept;
 }
@@ -58,4 +67,10 @@ export interface CoordinatorParts {
   logBytes?: () => number;
   /** How full the fullest of log, state and file system is, with `pendingBytes` that the state has yet to write. */
   storage?: (pendingBytes: number) => Fullness;
+}
+
+/** How the leader picks among workers that could take a task. */
+export function strategyOf({ strategy = 'least-loaded', zone }: CoordinatorConfig, parts: CoordinatorParts): Strategy {
+  const { random, ports } = parts;
+  return makeStrategy(strategy, random, { zone, roundTripMs: (id) => ports.roundTripMs?.(id) });
 }

@@ -1,12 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
+import type { CoordinatorConfig } from './coordinator-parts.ts';
 import { COMMAND } from './core/state/commands.ts';
 import { DONE, ProposalResult } from './core/state/outcomes.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import { encode } from './core/tlv/struct.ts';
 import { nodeHost } from './io/host.ts';
 import { COMMAND_BYTES_MAX } from './proposals.ts';
+import { WARNINGS_BURST } from './rare-warnings.ts';
 import { READ_TIMEOUT_MS } from './reads.ts';
 import type { ItemOutcome } from './requests.ts';
 import { ACTIVE_INSTANCES_MAX, TestCluster } from './test-cluster.ts';
@@ -21,8 +23,8 @@ const RULE: Rule = {
   actions: [{ workflow: 'w' }],
 };
 
-function cluster(voters = ['a', 'b', 'c']): TestCluster {
-  const made = new TestCluster(nodeHost, voters);
+function cluster(voters = ['a', 'b', 'c'], config: Partial<CoordinatorConfig> = {}): TestCluster {
+  const made = new TestCluster(nodeHost, voters, { config });
   made.change({ kind: 'putWorkflow', workflow: WORKFLOW, mode: 'upsert' });
   made.change({ kind: 'putRule', rule: RULE, mode: 'upsert' });
   made.run(200);
@@ -59,6 +61,21 @@ describe('a proposal', () => {
     propose(follower!, COMMAND.registerWorker);
     propose('w1', COMMAND.deleteRule);
     expect(group.at(leader).core.raft.log.lastIndex).toBe(lastIndex);
+  });
+});
+
+describe('a worker that speaks as a coordinator', () => {
+  it('is refused, and logged a few times only', () => {
+    const group = cluster();
+    const leader = group.leader();
+    const { term } = group.at(leader).core.raft;
+    const message: Message = { kind: 'TIMEOUT_NOW', body: { term: term + 1 } };
+    for (let i = 0; i < 20 * WARNINGS_BURST; i++)
+      group.at(leader).inputs.push({ kind: 'message', from: 'w1', message });
+    group.run(100);
+    expect(group.at(leader).core.raft.term).toBe(term);
+    const told = group.at(leader).warnings.filter((text) => text === 'message refused: not from a coordinator');
+    expect(told).toHaveLength(WARNINGS_BURST);
   });
 });
 
@@ -197,6 +214,31 @@ describe('a message', () => {
     const taken = group.submit(leader, [{}]);
     group.until(() => taken.outcomes !== undefined);
     expect(codes(taken.outcomes)).toEqual(['accepted']);
+  });
+
+  it.each(['leader', 'follower'])('counts what applying starts, not bytes alone: by way of a %s', (where) => {
+    const group = cluster(['a', 'b', 'c'], { unappliedRowsMax: 3 });
+    const leader = group.leader();
+    const [follower = ''] = group.followers();
+    const through = where === 'leader' ? leader : follower;
+    // Nothing commits, so nothing is applied.
+    for (const id of group.voters) group.at(id).diskStalled = true;
+    const send = (event_type: string) => {
+      const answer = group.submit(through, [{ event_type }]);
+      group.run(50);
+      return answer;
+    };
+    const first = [send('go'), send('other'), send('go')];
+    const full = send('go');
+    expect(first.map(({ outcomes }) => codes(outcomes))).toEqual([undefined, undefined, undefined]);
+    expect(codes(full.outcomes)).toEqual(['QUEUE_FULL']);
+    // An instance and its task, each: the second was taken below the limit.
+    expect(codes(send('other').outcomes)).toEqual(['QUEUE_FULL']);
+    for (const id of group.voters) group.at(id).resumeDisk();
+    group.until(() => first.every(({ outcomes }) => outcomes !== undefined));
+    const again = send('go');
+    group.until(() => again.outcomes !== undefined);
+    expect([...first, again].map(({ outcomes }) => codes(outcomes))).toEqual(new Array(4).fill(['accepted']));
   });
 });
 

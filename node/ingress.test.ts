@@ -9,6 +9,7 @@ import { decode } from './core/tlv/struct.ts';
 import {
   BATCH_BYTES_MAX,
   BATCH_INSTANCES_MAX,
+  BATCH_ROWS_MAX,
   BATCH_ITEMS_MAX,
   Ingress,
   RETRY_MS,
@@ -50,8 +51,9 @@ beforeEach(() => {
   });
 });
 
-function catalog(version: number, rules: readonly Rule[] = []): void {
-  ingress.onReply({ kind: 'catalog', version, rules });
+function catalog(version: number, rules: readonly Rule[] = [], rowsOfEach = 2): void {
+  const rows = new Map(rules.map(({ id }) => [id, rowsOfEach]));
+  ingress.onReply({ kind: 'catalog', version, rules, rows });
 }
 
 function item(value: Record<string, unknown> = {}, more: Partial<IncomingItem> = {}): IncomingItem {
@@ -194,6 +196,18 @@ describe('a submission', () => {
     submit(Array.from({ length: 5 }, () => item({ event_type: 'go' })));
     ingress.flush();
     expect(proposals().map((batch) => itemsOf(batch).length)).toEqual([2, 2, 1]);
+  });
+
+  it('is split by the instances and tasks that it starts, and says how many they are', () => {
+    catalog(1, [RULE], 1 + 999);
+    submit(Array.from({ length: BATCH_ROWS_MAX / 1_000 + 1 }, () => item({ event_type: 'go' })));
+    ingress.flush();
+    expect(proposals().map(({ rows }) => rows)).toEqual([BATCH_ROWS_MAX, 1_000]);
+    // The workflow has grown since; the rules are the same.
+    catalog(1, [RULE], BATCH_ROWS_MAX + 1);
+    submit([item({ event_type: 'go' }), item({ event_type: 'go' }), item()]);
+    ingress.flush();
+    expect(proposals().map(({ rows }) => rows)).toEqual([BATCH_ROWS_MAX + 1, BATCH_ROWS_MAX + 1, 0]);
   });
 
   it('of nothing is answered at once', () => {

@@ -41,6 +41,8 @@ export const BATCH_BYTES_MAX = 512 * 1024;
 export const BATCH_ITEMS_MAX = 4_096;
 /** Instances that a batch starts, unless a single message starts more: the answer names each and must fit a frame. */
 export const BATCH_INSTANCES_MAX = 4_096;
+/** The same for instances and tasks: all of them are written by one entry, on every coordinator. */
+export const BATCH_ROWS_MAX = 20_000;
 /** Messages taken in and not yet answered. */
 export const UNANSWERED_ITEMS_MAX = 200_000;
 export const UNANSWERED_BYTES_MAX = 256 * 1024 * 1024;
@@ -95,6 +97,7 @@ export class Ingress implements Gateway {
   #rules: RuleSet = compileRules([]);
   /** -1 until the core has told the catalog: nothing is evaluated before. */
   #catalogVersion = -1;
+  #rows: ReadonlyMap<string, number> = new Map();
   #queue: QueuedItem[] = [];
   #unansweredItems = 0;
   #unansweredBytes = 0;
@@ -203,30 +206,35 @@ export class Ingress implements Gateway {
     let encoded: Uint8Array[] = [];
     let bytes = 0;
     let instances = 0;
+    let rows = 0;
     items.forEach((item, i) => {
       const rules = matches[i] ?? NO_RULES;
       const one = encode(host, MessageItem, encodable(item, rules));
       const starts = rules.reduce((sum, { actions }) => sum + actions.length, 0);
+      const rowsStarted = rules.reduce((sum, { id }) => sum + (this.#rows.get(id) ?? 0), 0);
       const full =
         bytes + one.length > BATCH_BYTES_MAX ||
         encoded.length >= BATCH_ITEMS_MAX ||
-        instances + starts > BATCH_INSTANCES_MAX;
+        instances + starts > BATCH_INSTANCES_MAX ||
+        rows + rowsStarted > BATCH_ROWS_MAX;
       if (full && encoded.length > 0) {
-        this.#sendBatch(batch, encoded);
+        this.#sendBatch(batch, encoded, rows);
         batch = { items: [], maybeKept };
         encoded = [];
         bytes = 0;
         instances = 0;
+        rows = 0;
       }
       batch.items.push(item);
       encoded.push(one);
       bytes += one.length;
       instances += starts;
+      rows += rowsStarted;
     });
-    this.#sendBatch(batch, encoded);
+    this.#sendBatch(batch, encoded, rows);
   }
 
-  #sendBatch(batch: Batch, items: Uint8Array[]): void {
+  #sendBatch(batch: Batch, items: Uint8Array[], rows: number): void {
     const catalogVersion = this.#catalogVersion;
     const command = encode(this.#parts.host, MessageBatch, { catalogVersion, items });
     this.#requestId++;
@@ -237,6 +245,7 @@ export class Ingress implements Gateway {
       commandKind: COMMAND.messages,
       command,
       catalogVersion,
+      rows,
     });
   }
 
@@ -300,7 +309,8 @@ export class Ingress implements Gateway {
   onReply(reply: Reply): void {
     switch (reply.kind) {
       case 'catalog':
-        this.#setCatalog(reply.version, reply.rules);
+        this.#rows = reply.rows;
+        if (reply.version !== this.#catalogVersion) this.#setCatalog(reply.version, reply.rules);
         break;
       case 'answered': {
         const done = this.#queries.get(reply.requestId);

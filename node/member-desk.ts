@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
 import type { Host } from '../base/host.ts';
-import { Administration } from './administration.ts';
+import { Administration, orderedChange, type OrderedChange, orderOf } from './administration.ts';
 import {
   changed,
   isDiskOf,
@@ -16,13 +16,21 @@ import {
   members,
 } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
-import { ChangeMembers, COMMAND, FoundCluster, type Founding, TransferLeadership } from './core/state/commands.ts';
+import {
+  ChangeMembers,
+  COMMAND,
+  FoundCluster,
+  type Founding,
+  Note,
+  TransferLeadership,
+} from './core/state/commands.ts';
 import { DONE, type ProposalResult } from './core/state/outcomes.ts';
 import type { Body } from './core/tlv/messages.ts';
-import { decode, MalformedError } from './core/tlv/struct.ts';
+import { decode, encode, MalformedError } from './core/tlv/struct.ts';
 import { MemberNews } from './member-news.ts';
 import type { CoordinatorPorts } from './ports.ts';
 import { type Origin, refusal } from './proposals.ts';
+import { RefusalRows } from './refusal-notes.ts';
 import { Standing } from './standing.ts';
 
 export interface MemberDeskParts {
@@ -37,6 +45,8 @@ export interface MemberDeskParts {
   propose: (membership: Membership, order: MembershipOrder | undefined, origin: Origin) => void;
   /** Appends a command as it is. */
   append: (commandKind: number, command: Uint8Array, origin: Origin) => void;
+  /** Why a voter to be cannot follow the cluster. */
+  levelFault: (to: Membership) => string | undefined;
 }
 
 const ORDERS: ReadonlySet<number> = new Set([COMMAND.changeMembers, COMMAND.transferLeadership]);
@@ -45,6 +55,7 @@ export class MemberDesk {
   readonly #parts: MemberDeskParts;
   readonly #administration: Administration;
   readonly #news = new MemberNews();
+  readonly #refusals = new RefusalRows();
   readonly standing: Standing;
   /** What this node was told to found. */
   #founding: Founding | undefined;
@@ -74,25 +85,43 @@ export class MemberDesk {
     return ORDERS.has(commandKind);
   }
 
-  /** Of a leader: a refusal, or undefined when it is an entry of the log now. */
-  carryOut(commandKind: number, command: Uint8Array, origin: Origin): ProposalResult | undefined {
-    const { host, propose, append } = this.#parts;
+  /** Of a leader: a refusal, which goes on record, or undefined when it is an entry of the log now. */
+  carryOut(commandKind: number, command: Uint8Array, origin: Origin, nowMs: number): ProposalResult | undefined {
+    let order: MembershipOrder | undefined;
     try {
       if (commandKind === COMMAND.changeMembers) {
-        const { change, actor } = decode(host, ChangeMembers, command);
-        const { to, order } = this.#administration.membershipFor(change, actor);
-        propose(to, order, origin);
+        const { change: text, actor } = decode(this.#parts.host, ChangeMembers, command);
+        const change = orderedChange(text);
+        order = actor === undefined ? undefined : orderOf(change, actor);
+        this.#changeMembers(change, order, origin);
       } else {
-        const fault = this.#administration.transferFault(decode(host, TransferLeadership, command).target);
+        const { target, actor } = decode(this.#parts.host, TransferLeadership, command);
+        order = actor === undefined ? undefined : { actor, action: 'leader.transfer', target: `member/${target}` };
+        const fault = this.#administration.transferFault(target);
         if (fault !== undefined) throw fault;
-        append(commandKind, command, origin);
+        this.#parts.append(commandKind, command, origin);
       }
       return undefined;
     } catch (error) {
-      if (error instanceof DistricError) return refusal(error.code, error.message);
       if (error instanceof MalformedError) return refusal('INVALID_REQUEST', error.message);
-      throw error;
+      if (!(error instanceof DistricError)) throw error;
+      if (order !== undefined) this.#noteRefusal(order, error, nowMs);
+      return refusal(error.code, error.message);
     }
+  }
+
+  #changeMembers(change: OrderedChange, order: MembershipOrder | undefined, origin: Origin): void {
+    const to = this.#administration.membershipFor(change);
+    const fault = this.#parts.levelFault(to);
+    if (fault !== undefined) throw new DistricError('INVALID_REQUEST', fault);
+    this.#parts.propose(to, order, origin);
+  }
+
+  #noteRefusal({ actor, ...order }: MembershipOrder, error: DistricError, nowMs: number): void {
+    const row = this.#refusals.rowOf(actor, order, error, nowMs);
+    if (row === undefined) return;
+    const command = encode(this.#parts.host, Note, { ...row, actor });
+    this.#parts.append(COMMAND.note, command, { kind: 'loop', applied: () => undefined });
   }
 
   /** Hands the leadership to `target`, '' for the voter that has most of the log. False: it comes to nothing. */

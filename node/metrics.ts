@@ -19,6 +19,8 @@ export interface CoordinatorMetrics {
   taskRetried(type: string): void;
   taskRedispatched(type: string): void;
   resultStale(): void;
+  /** More than half of the workers are missed, so that none is given up. */
+  workerLossesSuspended(suspended: boolean): void;
   instanceStarted(workflow: string): void;
   /** `seconds` of cluster time from creation to end. */
   instanceEnded(workflow: string, status: string, seconds: number): void;
@@ -33,6 +35,8 @@ export interface CoordinatorMetrics {
   swept(table: string, count: number): void;
   /** Leader: what it takes in, by how full the fullest voter is. */
   storageLevel(level: StorageLevel): void;
+  /** A snapshot was not taken, or was refused, for want of room. */
+  snapshotWithoutRoom(side: 'sender' | 'receiver'): void;
 }
 
 export interface WorkerMetrics {
@@ -40,4 +44,27 @@ export interface WorkerMetrics {
   taskFinished(type: string, status: string, seconds: number): void;
   slots(running: number, capacity: number): void;
   connected(leader: string | null): void;
+}
+
+export interface GossipCondition {
+  /** How many are so, this node included. */
+  members: Readonly<Record<'alive' | 'suspected' | 'failed' | 'left', number>>;
+  /** What this node expects of others takes so many times as long as usual. */
+  healthFactor: number;
+  /** Members answer over connections only. */
+  blocked: boolean;
+}
+
+export interface GossipMetrics {
+  /** `byteCount` of datagrams; 0 of what goes over connections, which count their own bytes. */
+  gossipSent(kind: string, over: 'datagram' | 'stream', byteCount: number): void;
+  gossipReceived(kind: string, over: 'datagram' | 'stream', byteCount: number): void;
+  memberEvent(kind: 'join' | 'update' | 'suspect' | 'refute' | 'fail' | 'leave'): void;
+  /** This node was suspected, and has refuted. */
+  accused(): void;
+  /** A probe was answered by datagram after so long. */
+  probed(seconds: number): void;
+  stoodStill(seconds: number): void;
+  /** Asked at each scrape. */
+  observeGossip(condition: () => GossipCondition): void;
 }

@@ -10,6 +10,7 @@
  * 3. Attempts are pushed only after their assignment is applied locally.
  */
 import type { Host } from '../base/host.ts';
+import { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import {
@@ -18,13 +19,16 @@ import {
   KEEP_ALL,
   LOG_KEPT,
   STORAGE_LIMITS,
+  strategyOf,
 } from './coordinator-parts.ts';
+import { GossipView } from './gossip-view.ts';
 import { membershipOf, members, type Membership, type MembershipOrder } from './core/raft/membership.ts';
 import { COORDINATOR_KINDS } from './core/raft/raft-kinds.ts';
 import { Raft } from './core/raft/raft.ts';
 import type { RaftRole } from './core/raft/replica.ts';
-import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, Sweep } from './core/state/commands.ts';
+import { AdvanceTime, Bootstrap, COMMAND, OpenCluster, RaiseLevel, Sweep } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
+import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { StateMachine } from './core/state/machine.ts';
 import { ProposalResult } from './core/state/outcomes.ts';
 import type { KeyValueReader } from './core/state/store.ts';
@@ -33,13 +37,15 @@ import type { Body, Message } from './core/tlv/messages.ts';
 import { decode, encode, type Struct } from './core/tlv/struct.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import { MemberDesk } from './member-desk.ts';
-import type { CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
-import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal, UNAPPLIED_BYTES_MAX } from './proposals.ts';
+import type { Change, CoordinatorPorts, Input, Now, Proposal } from './ports.ts';
+import { commandFault, FORWARDED_MAX, type Origin, Proposals, refusal } from './proposals.ts';
 import { Durability } from './durability.ts';
+import { FeatureLevels } from './feature-levels.ts';
+import { RareWarnings } from './rare-warnings.ts';
 import { Reads } from './reads.ts';
 import { anchorOf, Snapshots } from './snapshots.ts';
 import { StateHashes } from './state-hashes.ts';
-import { clusterStatus, membersStatus, type StatusSource } from './status.ts';
+import { isNodeQuery, nodeAnswer, type StatusSource } from './status.ts';
 import { type Fullness, StorageWatch } from './storage-watch.ts';
 import { Sweeper } from './sweeper.ts';
 import { TaskDesk } from './task-desk.ts';
@@ -55,24 +61,28 @@ export class Coordinator {
   readonly raft: Raft;
   readonly state: StateMachine;
   readonly #proposals = new Proposals();
+  readonly #admission: Admission;
   readonly #answers: Answers;
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   readonly members: MemberDesk;
+  readonly gossip = new GossipView();
   readonly #durability: Durability;
   readonly #storage: StorageWatch;
+  readonly #levels: FeatureLevels;
   readonly #sweeper: Sweeper;
   readonly #desk: TaskDesk;
   readonly #views: Views;
   readonly #clock = new ClusterClock();
   readonly #peersUp = new Set<string>();
+  readonly #warnings: RareWarnings;
   #now: Now;
   #role: RaftRole = 'follower';
   /** None yet, so that the first turn tells the metrics what it finds. */
   #term = -1;
   #leaderId: string | undefined;
-  #advancing = false;
-  #bootstrapping = false;
+  /** Kinds of which the loop proposes one at a time, and has. */
+  readonly #underWay = new Set<number>();
   #catalogSent = -1;
   #accessSent = -1;
   readonly #hashes: StateHashes;
@@ -84,16 +94,19 @@ export class Coordinator {
     this.#ports = parts.ports;
     this.#metrics = parts.metrics;
     this.#now = now;
+    this.#warnings = new RareWarnings(parts.ports.log);
     this.#answers = new Answers(parts.host, parts.ports);
     this.#hashes = new StateHashes(config.raft.nodeId);
-    this.state = new StateMachine(parts.host, parts.store);
+    this.#levels = new FeatureLevels(config.raft.nodeId, config.featureLevel ?? FEATURE_LEVEL);
+    this.state = new StateMachine(parts.host, parts.store, this.#levels.own);
     const bornWith = membershipOf(config.voters);
     const { appliedIndex, membership = bornWith, membershipIndex } = this.state;
     const anchor = anchorOf(parts.host, parts.store);
     const boot = { ...parts.boot, appliedIndex, membership, membershipIndex, anchor };
     const raftConfig = { ...config.raft, snapshots: parts.ports.snapshots !== undefined };
     this.raft = new Raft(parts.host, raftConfig, boot, parts.log, parts.random, now.monotonicMs);
-    this.#snapshots = new Snapshots(this.raft, parts.ports.snapshots, bornWith);
+    const { log, snapshots: port } = parts.ports;
+    this.#snapshots = new Snapshots({ raft: this.raft, port, log, metrics: parts.metrics, bornWith });
     this.members = new MemberDesk({
       host: parts.host,
       ports: parts.ports,
@@ -103,6 +116,7 @@ export class Coordinator {
       addresses: new Map(config.coordinators.map(({ id, ...info }) => [id, info])),
       propose: (...change) => this.#proposeMembership(...change),
       append: (...entry) => this.#appendEntry(...entry),
+      levelFault: (to) => this.#levels.fault(to, this.state.featureLevel),
     });
     this.#durability = new Durability({
       raft: this.raft,
@@ -115,29 +129,37 @@ export class Coordinator {
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
     this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
+    const { state } = this;
+    const limits = { proposals: this.#proposals, storage: this.#storage, hashes: this.#hashes };
+    this.#admission = new Admission({ config, state, ...limits });
     this.#sweeper = new Sweeper(config.retention ?? KEEP_ALL, (sweep, applied) => {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
     this.#views = new Views(parts.host, this.state);
-    this.#reads = new Reads(parts.ports, this.state, (query) => {
-      if (query.kind === 'clusterStatus') return clusterStatus(this.#statusSource());
-      return query.kind === 'members' ? membersStatus(this.#statusSource()) : this.#views.answer(query);
-    });
+    this.#reads = new Reads(parts.ports, this.state, (query) =>
+      isNodeQuery(query) ? nodeAnswer(query, this.#statusSource()) : this.#views.answer(query),
+    );
     this.#desk = new TaskDesk(
       {
         host: parts.host,
         ports: parts.ports,
         metrics: parts.metrics,
         state: this.state,
+        gossip: this.gossip,
+        strategy: strategyOf(config, parts),
         propose: (kind, struct, body, applied) => this.#proposeOwn(kind, struct, body, applied),
       },
       config.workerLossMs,
     );
   }
 
-  /** True while this node leads and may take proposals. */
+  /**
+   * True while this node leads and may take proposals. While the leadership is being handed on nothing is appended, or
+   * the target would never have caught up.
+   */
   get serving(): boolean {
-    return this.#isServing();
+    const { role, termStartIndex, transferTarget } = this.raft;
+    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
   }
 
   get leaderId(): string | undefined {
@@ -158,7 +180,8 @@ export class Coordinator {
   step(input: Input, now: Now): void {
     this.#now = now;
     if (input.kind === 'message' && COORDINATOR_KINDS.has(input.message.kind) && !this.#peersUp.has(input.from)) {
-      this.#ports.log.warn({ component: 'raft', from: input.from }, 'message refused: not from a coordinator');
+      const { from, message } = input;
+      this.#warnings.about(from, message.kind, 'message refused: not from a coordinator', now.monotonicMs);
       return;
     }
     switch (input.kind) {
@@ -189,20 +212,21 @@ export class Coordinator {
       case 'stateCommitted':
         this.#durability.committed();
         break;
+      case 'gossip':
+        for (const { member } of this.gossip.hear(input.news, now.monotonicMs)) this.#desk.workerChanged(member.id);
+        break;
       case 'propose':
         this.#propose(input);
         break;
-      case 'snapshotTaken':
-      case 'snapshotRead':
-      case 'snapshotKept':
-      case 'snapshotInstalled': {
+      case 'query':
+        this.#reads.ask(input, now.monotonicMs);
+        break;
+      default: {
+        // Of the snapshots.
         const replaced = this.#snapshots.step(input);
         if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
         break;
       }
-      case 'query':
-        this.#reads.ask(input, now.monotonicMs);
-        break;
     }
   }
 
@@ -214,7 +238,7 @@ export class Coordinator {
     this.members.watch();
     this.#applyCommitted();
     this.#reads.serve(this.raft, now.monotonicMs);
-    if (this.#isServing() && !this.#hashes.disputed) this.#lead();
+    if (this.serving && !this.#hashes.disputed) this.#lead();
     this.#flush();
     this.#durability.commit(now.monotonicMs);
     return this.#durability.mayApply();
@@ -247,6 +271,7 @@ export class Coordinator {
         if (!this.members.heard(from, dataUuid)) break;
         this.raft.receive(from, message, this.#now.monotonicMs, dataUuid);
         this.#storage.heard(from, message.body.storageParts, message.body.storageWhat);
+        this.#levels.heard(from, message.body.featureLevel);
         this.#compareHash(from, message.body);
         break;
       case 'FORWARD_PROPOSE':
@@ -271,16 +296,18 @@ export class Coordinator {
         break;
       case 'WORKER_HELLO':
       case 'WORKER_DRAIN':
+      case 'WORKER_USAGE':
       case 'TASK_RESULT':
-        this.#desk.receive(from, message, this.#isServing(), this.raft.leaderId);
+        this.#desk.receive(from, message, this.serving, this.raft.leaderId);
         break;
       default:
-        this.#ports.log.warn({ component: 'node', from, message: message.kind }, 'message is not for a coordinator');
+        this.#warnings.about(from, message.kind, 'message is not for a coordinator', this.#now.monotonicMs);
     }
   }
 
   #onPeerDown(peer: string): void {
     this.#peersUp.delete(peer);
+    this.#levels.lost(peer);
     // Answers that were on their way from a leader we lost touch with may never come.
     if (peer === this.raft.leaderId) this.#abandonForwarded(undefined);
     this.#proposals.peerLost(peer);
@@ -291,18 +318,19 @@ export class Coordinator {
     // Workers share the port, and only coordinators have an ingress.
     if (!members(this.raft.membership).includes(from)) {
       this.members.tellStranger(from, undefined);
-      this.#ports.log.warn({ component: 'node', from }, 'proposal refused: it does not come from a coordinator');
+      const text = 'proposal refused: it does not come from a coordinator';
+      this.#warnings.about(from, 'FORWARD_PROPOSE', text, this.#now.monotonicMs);
       return;
     }
-    const { requestId, commandKind, command, catalogVersion } = body;
+    const { requestId, commandKind, command } = body;
     const origin: Origin = { kind: 'peer', peer: from, requestId };
     const fault = commandFault(commandKind, command);
-    if (fault === undefined) this.#append(commandKind, command, catalogVersion, origin);
+    if (fault === undefined) this.#append(body, origin);
     else this.#answers.give(origin, fault);
   }
 
   #propose(proposal: Proposal): void {
-    const { requestId, commandKind, command, catalogVersion } = proposal;
+    const { requestId, commandKind, command } = proposal;
     const settled =
       commandFault(commandKind, command) ?? this.members.settled(commandKind, command, this.state.clusterId);
     if (settled !== undefined) {
@@ -311,12 +339,11 @@ export class Coordinator {
     }
     const leader = this.raft.leaderId;
     if (leader === this.#config.raft.nodeId) {
-      this.#append(commandKind, command, catalogVersion, { kind: 'ingress', requestId });
+      this.#append(proposal, { kind: 'ingress', requestId });
       return;
     }
-    const body = { requestId, commandKind, command, ...(catalogVersion === undefined ? {} : { catalogVersion }) };
     const full = this.#proposals.forwardedCount >= FORWARDED_MAX;
-    if (leader === undefined || full || !this.#ports.send(leader, { kind: 'FORWARD_PROPOSE', body })) {
+    if (leader === undefined || full || !this.#ports.send(leader, { kind: 'FORWARD_PROPOSE', body: proposal })) {
       const result = full
         ? refusal('QUEUE_FULL', 'too many requests wait for the leader')
         : refusal('NO_LEADER', leader === undefined ? 'no leader is known' : `the leader ${leader} is out of reach`);
@@ -328,63 +355,27 @@ export class Coordinator {
 
   // ---- leading -------------------------------------------------------------------------------------------------------
 
-  /** While the leadership is being handed on nothing is appended, or the target would never have caught up. */
-  #isServing(): boolean {
-    const { role, termStartIndex, transferTarget } = this.raft;
-    return role === 'leader' && this.state.appliedIndex >= termStartIndex && transferTarget === undefined;
-  }
-
-  #append(commandKind: number, command: Uint8Array, catalogVersion: number | undefined, origin: Origin): void {
-    const reason = this.#refusalOf(commandKind, catalogVersion);
+  #append(change: Change, origin: Origin): void {
+    const { commandKind, command, rows } = change;
+    const reason = this.serving
+      ? this.#admission.refusalOf(change)
+      : refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
     if (reason !== undefined) {
       this.#answers.give(origin, reason);
       return;
     }
     if (this.members.isOrder(commandKind)) {
-      const refused = this.members.carryOut(commandKind, command, origin);
+      const refused = this.members.carryOut(commandKind, command, origin, this.#now.monotonicMs);
       if (refused !== undefined) this.#answers.give(origin, refused);
-    } else this.#appendEntry(commandKind, command, origin);
+    } else this.#appendEntry(commandKind, command, origin, rows);
   }
 
-  /** Why the leader will not append this; nothing is kept then. */
-  #refusalOf(commandKind: number, catalogVersion: number | undefined): ProposalResult | undefined {
-    if (!this.#isServing()) return refusal('NO_LEADER', `${this.#config.raft.nodeId} does not lead (yet)`);
-    if (this.state.clusterId === '') return refusal('BOOTSTRAPPING', 'the cluster is being bootstrapped');
-    if (this.#hashes.disputed)
-      return refusal('STATE_DIVERGED', 'the replicas differ, and no majority has the same state');
-    if (this.#proposals.unappliedBytes >= (this.#config.unappliedBytesMax ?? UNAPPLIED_BYTES_MAX)) {
-      return refusal('QUEUE_FULL', 'more is proposed than the cluster can commit at present');
-    }
-    if (commandKind !== COMMAND.messages) return undefined;
-    const { minVotersForWrites } = this.state;
-    if (minVotersForWrites > 0) {
-      return refusal('BOOTSTRAPPING', `messages are taken once ${String(minVotersForWrites)} voters are in`);
-    }
-    if (this.#storage.level !== 'open') return refusal('STORAGE_FULL', this.#storage.reason);
-    if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {
-      return refusal(
-        'CATALOG_STALE',
-        `the catalog is at version ${String(this.state.catalog.version)} or about to change`,
-      );
-    }
-    if (this.state.instances.active.size >= this.#config.activeInstancesMax) {
-      const max = String(this.#config.activeInstancesMax);
-      return refusal('QUEUE_FULL', `${max} instances are running, the limit: workers do not keep up`);
-    }
-    return undefined;
-  }
-
-  #appendEntry(kind: number, command: Uint8Array, origin: Origin): void {
-    const { wallMs, monotonicMs } = this.#now;
-    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
-    const index = this.raft.propose(kind, command, Math.max(timeMs, this.raft.log.lastTimeMs), wallMs);
-    this.#proposals.appended(index, {
-      term: this.raft.term,
-      origin,
-      bytes: command.length,
-      catalogChange: kind === COMMAND.putRule || kind === COMMAND.deleteRule,
-      appendedMs: monotonicMs,
-    });
+  #appendEntry(kind: number, command: Uint8Array, origin: Origin, rows = 0): void {
+    const { log, term } = this.raft;
+    const { wallMs, monotonicMs: appendedMs } = this.#now;
+    const index = this.raft.propose(kind, command, Math.max(this.#clusterTimeMs(), log.lastTimeMs), wallMs);
+    const catalogChange = kind === COMMAND.putRule || kind === COMMAND.deleteRule;
+    this.#proposals.appended(index, { term, origin, appendedMs, bytes: command.length, rows, catalogChange });
   }
 
   /** The loop's own proposal; `applied` is called when its place in the log is taken, by it or by another entry. */
@@ -392,39 +383,43 @@ export class Coordinator {
     this.#appendEntry(kind, encode(this.#host, struct, body), { kind: 'loop', applied });
   }
 
-  #proposeMembership(membership: Membership, order: MembershipOrder | undefined, origin: Origin): void {
+  /** The same, unless one of this kind is under way. */
+  #proposeOnce<T>(kind: number, struct: Struct<T>, body: T): void {
+    if (this.#underWay.has(kind)) return;
+    this.#underWay.add(kind);
+    this.#proposeOwn(kind, struct, body, () => this.#underWay.delete(kind));
+  }
+
+  #clusterTimeMs(): number {
     const { wallMs, monotonicMs } = this.#now;
-    const timeMs = Math.max(
-      this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]),
-      this.raft.log.lastTimeMs,
-    );
+    return this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
+  }
+
+  #proposeMembership(membership: Membership, order: MembershipOrder | undefined, origin: Origin): void {
+    const { log, term } = this.raft;
+    const { wallMs, monotonicMs: appendedMs } = this.#now;
+    const timeMs = Math.max(this.#clusterTimeMs(), log.lastTimeMs);
     const index = this.raft.proposeMembership(membership, timeMs, wallMs, order);
-    const { term } = this.raft;
-    this.#proposals.appended(index, { term, origin, bytes: 0, catalogChange: false, appendedMs: monotonicMs });
+    this.#proposals.appended(index, { term, origin, appendedMs, bytes: 0, rows: 0, catalogChange: false });
   }
 
   #lead(): void {
     if (this.state.clusterId === '') {
-      if (!this.#bootstrapping) {
-        this.#bootstrapping = true;
-        const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
-        const body = { clusterId, clusterName, minVotersForWrites, ...this.members.founding };
-        this.#proposeOwn(COMMAND.bootstrap, Bootstrap, body, () => (this.#bootstrapping = false));
-      }
+      const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
+      const body = { clusterId, clusterName, minVotersForWrites, ...this.members.founding };
+      this.#proposeOnce(COMMAND.bootstrap, Bootstrap, body);
       return;
     }
     this.members.record();
-    const { minVotersForWrites } = this.state;
-    if (minVotersForWrites > 0 && !this.#bootstrapping && this.members.votersIn() >= minVotersForWrites) {
-      this.#bootstrapping = true;
-      this.#proposeOwn(COMMAND.openCluster, OpenCluster, {}, () => (this.#bootstrapping = false));
+    const { minVotersForWrites, featureLevel } = this.state;
+    if (minVotersForWrites > 0 && this.members.votersIn() >= minVotersForWrites) {
+      this.#proposeOnce(COMMAND.openCluster, OpenCluster, {});
     }
-    const { wallMs, monotonicMs } = this.#now;
-    const timeMs = this.#clock.now(monotonicMs, [wallMs, ...this.raft.peerWallClocks()]);
-    if (!this.#advancing && this.state.nextDueMs() <= timeMs) {
-      this.#advancing = true;
-      this.#proposeOwn(COMMAND.advanceTime, AdvanceTime, {}, () => (this.#advancing = false));
-    }
+    const level = this.#levels.next(featureLevel, this.raft.membership);
+    if (level !== undefined) this.#proposeOnce(COMMAND.raiseLevel, RaiseLevel, { level });
+    const { monotonicMs } = this.#now;
+    const timeMs = this.#clusterTimeMs();
+    if (this.state.nextDueMs() <= timeMs) this.#proposeOnce(COMMAND.advanceTime, AdvanceTime, {});
     this.#sweeper.lead(this.state.retention, monotonicMs, timeMs);
     this.#desk.lead(monotonicMs, this.#storage.level !== 'hard');
   }
@@ -433,6 +428,7 @@ export class Coordinator {
     const { role, membership } = this.raft;
     this.#storage.look(this.#now.monotonicMs);
     if (role !== 'leader') return;
+    this.#snapshots.watch();
     const voters = [...membership.voters, ...membership.outgoing].filter((id) => this.raft.peerActive(id));
     if (!this.#storage.judge(voters)) return;
     const { level, reason } = this.#storage;
@@ -447,8 +443,7 @@ export class Coordinator {
       this.#metrics.raftState(role, term);
       if (role === 'leader') {
         this.#clock.start(this.raft.log.lastTimeMs, this.#now.monotonicMs, this.#now.wallMs);
-        this.#advancing = false;
-        this.#bootstrapping = false;
+        this.#underWay.clear();
         this.#desk.beginTerm(this.#now.monotonicMs);
         this.#storage.begin();
         this.#hashes.begin();
@@ -458,6 +453,7 @@ export class Coordinator {
       if (this.#role === 'leader' && role !== 'leader') {
         this.#ports.log.warn({ component: 'raft', term }, 'leadership lost');
         for (const origin of this.#proposals.leadershipLost()) this.#answers.unknown(origin);
+        this.#desk.endTerm();
       }
       this.#role = role;
       this.#term = term;
@@ -499,10 +495,12 @@ export class Coordinator {
       const { log, commitIndex } = this.raft;
       this.#metrics.raftProgress(log.lastIndex, commitIndex, this.state.appliedIndex, log.firstIndex);
     }
-    if (this.state.catalog.version !== this.#catalogSent) {
-      this.#catalogSent = this.state.catalog.version;
-      const rules = [...this.state.catalog.rules.values()].map(({ document }) => document);
-      this.#ports.reply({ kind: 'catalog', version: this.state.catalog.version, rules });
+    const { catalog } = this.state;
+    if (catalog.edition !== this.#catalogSent) {
+      this.#catalogSent = catalog.edition;
+      const rules = [...catalog.rules.values()].map(({ document }) => document);
+      const rows = new Map(rules.map((rule) => [rule.id, catalog.rowsOf(rule)]));
+      this.#ports.reply({ kind: 'catalog', version: catalog.version, rules, rows });
     }
     if (this.state.access.version !== this.#accessSent) {
       this.#accessSent = this.state.access.version;
@@ -540,9 +538,10 @@ export class Coordinator {
     if (reads.length > 0) this.#reads.serve(this.raft, this.#now.monotonicMs);
   }
 
-  /** A follower's answer tells its clock, its latest state hash and how full its disk is. */
+  /** A follower's answer tells its clock, its latest state hash, its feature level and how full its disk is. */
   #stamp(body: Body<'APPEND_ENTRIES_RESPONSE'>): void {
     body.wallMs = this.#now.wallMs;
+    body.featureLevel = this.#levels.own;
     Object.assign(body, this.#hashes.latest(this.state.appliedIndex), this.#storage.stamp());
   }
 
@@ -558,6 +557,7 @@ export class Coordinator {
   /** A snapshot has replaced the state: what was derived from the old one is forgotten. */
   #reopenState(snapshotId: string, store: KeyValueReader): void {
     this.state.reload(store);
+    this.#catalogSent = -1;
     this.#durability.replaced();
     this.#hashes.clear();
     this.raft.snapshotInstalled(snapshotId);
@@ -581,6 +581,9 @@ export class Coordinator {
       desk: this.#desk,
       peersUp: this.#peersUp,
       storage: this.#storage,
+      levels: this.#levels,
+      gossip: this.gossip,
+      nowMs: this.#now.monotonicMs,
     };
   }
 

@@ -15,6 +15,11 @@ import { refused } from './core/state/outcomes.ts';
 /** Bytes of commands appended and not yet applied; over it new ones are refused with QUEUE_FULL. */
 export const UNAPPLIED_BYTES_MAX = 64 * 1024 * 1024;
 /**
+ * Instances and tasks that appended messages will start once they are applied: a few bytes of log may ask for a thousand
+ * tasks, which every coordinator has to write. Over it messages are refused with QUEUE_FULL.
+ */
+export const UNAPPLIED_ROWS_MAX = 200_000;
+/**
  * One command, in bytes: a message of the largest size with its headers and the names of its rules. What no frame
  * carries can never be replicated, and every entry behind it would wait for good.
  */
@@ -34,6 +39,7 @@ interface Appended {
   term: number;
   origin: Origin;
   bytes: number;
+  rows: number;
   catalogChange: boolean;
   appendedMs: number;
 }
@@ -42,12 +48,14 @@ export class Proposals {
   #appended = new Map<number, Appended>();
   #forwarded = new Map<number, string>();
   unappliedBytes = 0;
+  unappliedRows = 0;
   /** Changes of rules under way: a batch cannot know the catalog it will meet. */
   catalogChanges = 0;
 
   appended(index: number, proposal: Appended): void {
     this.#appended.set(index, proposal);
     this.unappliedBytes += proposal.bytes;
+    this.unappliedRows += proposal.rows;
     if (proposal.catalogChange) this.catalogChanges++;
   }
 
@@ -58,6 +66,7 @@ export class Proposals {
     assert(proposal.term === term, 'the entries of a leader stay in place while it leads');
     this.#appended.delete(index);
     this.unappliedBytes -= proposal.bytes;
+    this.unappliedRows -= proposal.rows;
     if (proposal.catalogChange) this.catalogChanges--;
     return proposal;
   }
@@ -67,6 +76,7 @@ export class Proposals {
     const origins = [...this.#appended.values()].map(({ origin }) => origin);
     this.#appended.clear();
     this.unappliedBytes = 0;
+    this.unappliedRows = 0;
     this.catalogChanges = 0;
     return origins;
   }
@@ -116,6 +126,8 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.changeMembers,
   COMMAND.transferLeadership,
   COMMAND.foundCluster,
+  COMMAND.orderDrain,
+  COMMAND.endDrain,
   COMMAND.note,
 ]);
 

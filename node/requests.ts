@@ -46,6 +46,9 @@ export type Command =
   | { kind: 'createKey'; id: string; name: string; role: string; hash: string; expiresAt?: number; rateLimit?: number }
   | { kind: 'revokeKey'; id: string }
   | { kind: 'rotateKey'; id: string; hash: string; overlapMs: number }
+  /** The worker gets nothing more; what it runs may finish within the grace limit. */
+  | { kind: 'orderDrain'; workerId: string; graceMs: number }
+  | { kind: 'endDrain'; workerId: string }
   /** Who takes a backup: nothing changes. */
   | { kind: 'noteBackup' }
   | { kind: 'changeMembers'; change: MembershipChange }

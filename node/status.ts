@@ -1,9 +1,14 @@
 /** `GET /api/v1/cluster/status`: the seed's shape and more, from what this coordinator knows. */
-import type { MemberList } from '../api/rest.ts';
+import type { NodeList } from '../api/nodes.ts';
+import type { ClusterStatus, MemberList } from '../api/rest.ts';
 import { isVoter, type MemberInfo, members } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
 import { memberList } from './core/state/member-list.ts';
 import type { StateMachine } from './core/state/machine.ts';
+import type { FeatureLevels } from './feature-levels.ts';
+import type { NodeQuery, Query } from './core/state/query.ts';
+import type { GossipView } from './gossip-view.ts';
+import { nodeResource } from './node-resource.ts';
 import type { Place } from './standing.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
@@ -22,9 +27,12 @@ export interface StatusSource {
   desk: TaskDesk;
   peersUp: ReadonlySet<string>;
   storage: StorageWatch;
+  levels: FeatureLevels;
+  gossip: GossipView;
+  nowMs: number;
 }
 
-export function clusterStatus(source: StatusSource): unknown {
+function clusterStatus(source: StatusSource): unknown {
   const { raft, state, desk } = source;
   return {
     cluster: source.clusterName,
@@ -37,6 +45,7 @@ export function clusterStatus(source: StatusSource): unknown {
     commit_index: raft.commitIndex,
     applied_index: state.appliedIndex,
     catalog_version: state.catalog.version,
+    feature_level: state.featureLevel,
     coordinators: members(raft.membership).map((id) => {
       const { address = '', httpAddress } = source.info(id);
       return {
@@ -46,7 +55,9 @@ export function clusterStatus(source: StatusSource): unknown {
         address,
         ...(httpAddress === undefined ? {} : { http_address: httpAddress }),
         ...lagOf(raft, id),
+        ...waitOf(raft, id),
         ...storageOf(source, id),
+        ...levelOf(source, id),
       };
     }),
     ...(raft.role === 'leader' ? { storage_level: source.storage.level } : {}),
@@ -64,6 +75,7 @@ export function clusterStatus(source: StatusSource): unknown {
         types: worker.types,
       };
     }),
+    gossip: gossipStatus(source),
     counts: {
       messages: state.messages.count,
       instances_active: state.instances.active.size,
@@ -73,10 +85,42 @@ export function clusterStatus(source: StatusSource): unknown {
   };
 }
 
+/** `GET /api/v1/cluster/nodes`: as this coordinator's gossip has it. */
+function nodesStatus({ nodeId, gossip, nowMs }: StatusSource): NodeList {
+  const nodes = gossip.members(nowMs).map(nodeResource);
+  nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { answered_by: nodeId, gossip: gossip.state, nodes };
+}
+
+function gossipStatus({ gossip, nowMs }: StatusSource): ClusterStatus['gossip'] {
+  const counts = { alive: 0, suspected: 0, failed: 0 };
+  for (const { status } of gossip.members(nowMs)) if (status !== 'left') counts[status]++;
+  return { state: gossip.state, ...counts };
+}
+
 /** `GET /api/v1/cluster/members`. */
-export function membersStatus({ raft }: StatusSource): MemberList {
+function membersStatus({ raft }: StatusSource): MemberList {
   const list = memberList(raft.membership);
-  return { ...list, members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id) })) };
+  return {
+    ...list,
+    members: list.members.map((member) => ({ ...member, ...lagOf(raft, member.id), ...waitOf(raft, member.id) })),
+  };
+}
+
+export function isNodeQuery(query: Query): query is NodeQuery {
+  return query.kind === 'clusterStatus' || query.kind === 'members' || query.kind === 'nodes';
+}
+
+/** What a coordinator knows of itself and of the others. */
+export function nodeAnswer({ kind }: NodeQuery, source: StatusSource): unknown {
+  switch (kind) {
+    case 'clusterStatus':
+      return clusterStatus(source);
+    case 'members':
+      return membersStatus(source);
+    case 'nodes':
+      return nodesStatus(source);
+  }
 }
 
 /** How far a member has the log; only the leader knows. */
@@ -86,10 +130,22 @@ function lagOf(raft: Raft, id: string): { match_index?: number; lag?: number } {
   return { match_index: matchIndex, lag: Math.max(0, raft.log.lastIndex - matchIndex) };
 }
 
+/** Why a member that needs a snapshot gets none; only the leader knows. */
+function waitOf(raft: Raft, id: string): { snapshot_waits?: string } {
+  const reason = raft.role === 'leader' ? raft.snapshotWait(id) : undefined;
+  return reason === undefined ? {} : { snapshot_waits: reason };
+}
+
 function coordinatorState({ nodeId, raft, peersUp }: StatusSource, id: string): string {
   if (id === nodeId) return raft.role;
   if (raft.role === 'leader' ? !raft.peerActive(id) : !peersUp.has(id)) return 'unreachable';
   return id === raft.leaderId ? 'leader' : 'follower';
+}
+
+/** Of itself each knows it, of the others the leader does. */
+function levelOf({ raft, levels, nodeId }: StatusSource, id: string): { feature_level?: number } {
+  const level = id === nodeId || raft.role === 'leader' ? levels.of(id) : undefined;
+  return level === undefined ? {} : { feature_level: level };
 }
 
 /** How full a coordinator is: of itself each knows it, of the others the leader does. */

@@ -203,7 +203,7 @@ describe('a worker', () => {
     group.until(() => worker.begun.length === 1);
     group.isolate('w1');
     group.workers.delete('w1');
-    const again = group.addWorker('w1', ['log'], 2, 'w1-2');
+    const again = group.addWorker('w1', ['log'], 2, { session: 'w1-2' });
     group.until(() => again.begun.length === 1);
     expect(again.begun[0]).toMatchObject({ taskId: 'first', attempt: 2 });
   });

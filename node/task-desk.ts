@@ -18,9 +18,12 @@ import type { AttemptKey, ResultItem } from './core/tlv/messages.ts';
 import type { Body, Message } from './core/tlv/messages.ts';
 import type { Infer, Struct } from './core/tlv/struct.ts';
 import { ERROR_CHARS_MAX } from './core/workflow/schedule.ts';
-import { Dispatcher } from './dispatcher.ts';
+import type { Strategy } from './core/dispatch/strategy.ts';
+import { Dispatcher, type Use } from './dispatcher.ts';
+import type { GossipView } from './gossip-view.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import type { CoordinatorPorts, Now } from './ports.ts';
+import { MASS_FAILURE_WAIT_MS, type Suspension, WorkerLosses } from './worker-losses.ts';
 
 /** A task's output, in bytes of JSON; over it the attempt fails for good. */
 export const OUTPUT_BYTES_MAX = 256 * 1024;
@@ -29,12 +32,16 @@ const RESULTS_PER_ENTRY_MAX = 1_000;
 const RESULT_BYTES_PER_ENTRY = 512 * 1024;
 
 type Result = Infer<typeof ResultItem>;
+type WorkerMessage = 'WORKER_HELLO' | 'WORKER_DRAIN' | 'WORKER_USAGE' | 'TASK_RESULT';
 
 interface DeskParts {
   host: Host;
   ports: CoordinatorPorts;
   metrics: CoordinatorMetrics;
   state: StateMachine;
+  gossip: GossipView;
+  /** In which order workers are given tasks. */
+  strategy: Strategy;
   propose: <T>(kind: number, struct: Struct<T>, body: T, applied: () => void) => void;
 }
 
@@ -47,10 +54,20 @@ const NAME = /^[\x21-\x7e]{1,253}$/;
 const TYPES_PER_WORKER_MAX = 1_000;
 const TYPES_BYTES_MAX = 1024 * 1024;
 
+const LABELS_MAX = 32;
+const RESERVATIONS_MAX = 32;
+
 /** Why this worker cannot be registered; undefined when it can. */
-function helloFault({ workerId, session, address, types }: Body<'WORKER_HELLO'>): string | undefined {
+function helloFault(hello: Body<'WORKER_HELLO'>): string | undefined {
+  const { workerId, session, address, types, zone, labels = [], softwareVersion, reserved = [] } = hello;
   if (types.length > TYPES_PER_WORKER_MAX) return `more than ${String(TYPES_PER_WORKER_MAX)} task types`;
-  const names = [workerId, session, address, ...types.map(({ name }) => name)];
+  if (labels.length > LABELS_MAX) return `more than ${String(LABELS_MAX)} labels`;
+  if (reserved.length > RESERVATIONS_MAX) return `more than ${String(RESERVATIONS_MAX)} reservations`;
+  const optionals = [zone, softwareVersion].filter((text) => text !== undefined);
+  const names = [
+    ...[workerId, session, address, ...optionals, ...labels],
+    ...[...types, ...reserved].map(({ name }) => name),
+  ];
   const misfit = names.find((name) => !NAME.test(name));
   if (misfit !== undefined) return `"${misfit.slice(0, 100)}" is not 1 to 253 characters of printable ASCII`;
   const bytes = types.reduce((sum, type) => sum + type.version.length + (type.configSchema?.length ?? 0), 0);
@@ -61,11 +78,12 @@ function helloFault({ workerId, session, address, types }: Body<'WORKER_HELLO'>)
 
 export class TaskDesk {
   readonly #parts: DeskParts;
-  readonly #workerLossMs: number;
   readonly #dispatcher: Dispatcher;
+  readonly #losses: WorkerLosses;
   readonly connected = new Set<string>();
-  /** Workers registered in the state but not connected: since when, on the monotonic clock. */
-  #missingSinceMs = new Map<string, number>();
+  /** As the workers told it. */
+  readonly usage = new Map<string, { cpu: number; memory: number }>();
+  #lossesSuspended = false;
   #hellos = new Map<string, Body<'WORKER_HELLO'>>();
   #registering = new Set<string>();
   #losing = new Set<string>();
@@ -82,27 +100,53 @@ export class TaskDesk {
 
   constructor(parts: DeskParts, workerLossMs: number) {
     this.#parts = parts;
-    this.#workerLossMs = workerLossMs;
-    this.#dispatcher = new Dispatcher(parts.state);
+    const { state, gossip, strategy } = parts;
+    this.#dispatcher = new Dispatcher(state, strategy, (worker) => this.#useOf(worker));
+    this.#losses = new WorkerLosses({
+      lossMs: workerLossMs,
+      registered: () => state.workers.workers,
+      isGone: (id) => gossip.statusOf(id) === 'failed' || gossip.statusOf(id) === 'left',
+    });
   }
 
   load(worker: Worker): number {
     return this.#dispatcher.load(worker);
   }
 
+  /** While so many workers are missed that none is given up. */
+  get lossesSuspended(): Suspension | undefined {
+    return this.#losses.suspension;
+  }
+
+  /** Whether, or how well, a worker can be used may be another now. */
+  workerChanged(workerId: string): void {
+    this.#dispatcher.workerChanged(workerId);
+  }
+
+  #useOf(worker: Worker): Use {
+    const hello = this.#hellos.get(worker.id);
+    // One that drains and registers with a new leader is not listed as draining yet.
+    if (hello?.session !== worker.session || hello.draining) return 'unusable';
+    if (this.#parts.state.workers.isDraining(worker)) return 'unusable';
+    const status = this.#parts.gossip.statusOf(worker.id) ?? 'alive';
+    return status === 'alive' ? 'usable' : 'doubted';
+  }
+
   // ---- connections -----------------------------------------------------------------------------------------------
 
   workerUp(workerId: string, leaderId: string | undefined): void {
     this.connected.add(workerId);
-    this.#missingSinceMs.delete(workerId);
+    this.#losses.connected(workerId);
     this.#welcome(workerId, '', false, leaderId);
   }
 
   workerDown(workerId: string, nowMs: number): void {
     this.connected.delete(workerId);
     this.#hellos.delete(workerId);
+    this.usage.delete(workerId);
     this.#unsent.delete(workerId);
-    this.#missingSinceMs.set(workerId, nowMs);
+    this.#losses.disconnected(workerId, nowMs);
+    this.workerChanged(workerId);
   }
 
   tellLeader(leaderId: string | undefined): void {
@@ -111,7 +155,6 @@ export class TaskDesk {
 
   /** A new term of this leader: what was under way belongs to the past, and every worker gets its time to come back. */
   beginTerm(nowMs: number): void {
-    this.#dispatcher.reset();
     this.#registering.clear();
     this.#losing.clear();
     this.#hasRoom = true;
@@ -119,10 +162,16 @@ export class TaskDesk {
     this.#reporters.clear();
     this.#unsent.clear();
     this.#hellos.clear();
-    this.#missingSinceMs.clear();
-    for (const id of this.#parts.state.workers.workers.keys()) {
-      if (!this.connected.has(id)) this.#missingSinceMs.set(id, nowMs);
-    }
+    this.usage.clear();
+    const missing = [...this.#parts.state.workers.workers.keys()].filter((id) => !this.connected.has(id));
+    this.#losses.begin(missing, nowMs);
+    this.#dispatcher.reset();
+  }
+
+  /** The leadership is lost, and with it the say over workers. */
+  endTerm(): void {
+    this.#losses.begin([], 0);
+    this.#tellSuspension();
   }
 
   #welcome(workerId: string, session: string, registered: boolean, leaderId: string | undefined): void {
@@ -136,7 +185,7 @@ export class TaskDesk {
 
   receive(
     from: string,
-    message: Extract<Message, { kind: 'WORKER_HELLO' | 'WORKER_DRAIN' | 'TASK_RESULT' }>,
+    message: Extract<Message, { kind: WorkerMessage }>,
     serving: boolean,
     leaderId: string | undefined,
   ): void {
@@ -152,6 +201,9 @@ export class TaskDesk {
       case 'WORKER_DRAIN':
         this.#onDrain(from, message.body);
         break;
+      case 'WORKER_USAGE':
+        this.#onUsage(from, message.body);
+        break;
       case 'TASK_RESULT':
         for (const result of message.body.results) this.#onResult(from, result);
         break;
@@ -166,6 +218,7 @@ export class TaskDesk {
       return;
     }
     this.#hellos.set(from, hello);
+    this.workerChanged(from);
     const known = this.#parts.state.workers.workers.get(from);
     if (known?.session === hello.session && !known.draining) {
       this.#reconcile(from, hello);
@@ -173,8 +226,7 @@ export class TaskDesk {
     }
     if (this.#registering.has(from)) return;
     this.#registering.add(from);
-    const { workerId, session, capacity, address, types } = hello;
-    const body = { workerId, session, capacity: Math.max(1, capacity), address, types };
+    const body = { ...hello, capacity: Math.max(1, hello.capacity) };
     this.#parts.propose(COMMAND.registerWorker, RegisterWorker, body, () => this.#registering.delete(from));
   }
 
@@ -193,10 +245,15 @@ export class TaskDesk {
   #onDrain(from: string, { session, leaving }: Body<'WORKER_DRAIN'>): void {
     const worker = this.#parts.state.workers.workers.get(from);
     if (worker?.session !== session) return;
-    if (leaving) this.#lose(worker, 'it left');
+    if (leaving) this.#lose(worker, 'it left', true);
     else if (!worker.draining) {
       this.#parts.propose(COMMAND.drainWorker, DrainWorker, { workerId: from, session }, () => undefined);
     }
+  }
+
+  #onUsage(from: string, { session, cpuParts, memoryParts }: Body<'WORKER_USAGE'>): void {
+    if (this.#parts.state.workers.workers.get(from)?.session !== session) return;
+    this.usage.set(from, { cpu: cpuParts / 1_000, memory: memoryParts / 1_000 });
   }
 
   #onResult(from: string, result: Result): void {
@@ -236,11 +293,7 @@ export class TaskDesk {
   }
 
   #proposeAssignments(): void {
-    // A draining worker that registers with a new leader is not listed as draining yet.
-    const assigned = this.#dispatcher.choose(({ id, session }) => {
-      const hello = this.#hellos.get(id);
-      return hello?.session === session && !hello.draining;
-    });
+    const assigned = this.#dispatcher.choose();
     if (assigned.length > 0) {
       this.#parts.propose(COMMAND.assign, Assign, { assignments: assigned }, () => this.#dispatcher.settled(assigned));
     }
@@ -263,19 +316,33 @@ export class TaskDesk {
   }
 
   #proposeLosses(nowMs: number): void {
-    for (const [workerId, sinceMs] of this.#missingSinceMs) {
-      if (nowMs - sinceMs < this.#workerLossMs) continue;
+    for (const { workerId, reason } of this.#losses.take(nowMs)) {
       const worker = this.#parts.state.workers.workers.get(workerId);
-      this.#missingSinceMs.delete(workerId);
-      if (worker !== undefined) this.#lose(worker, `no connection for ${String(this.#workerLossMs)} ms`);
+      if (worker !== undefined) this.#lose(worker, reason, false);
     }
+    this.#tellSuspension();
   }
 
-  #lose(worker: Worker, reason: string): void {
+  #tellSuspension(): void {
+    const suspension = this.#losses.suspension;
+    if ((suspension !== undefined) === this.#lossesSuspended) return;
+    this.#lossesSuspended = suspension !== undefined;
+    const { metrics, ports } = this.#parts;
+    metrics.workerLossesSuspended(this.#lossesSuspended);
+    if (suspension === undefined) {
+      ports.log.info({ component: 'workers' }, 'workers that are missed are given up again');
+      return;
+    }
+    const { missing, workers } = suspension;
+    const text = 'more than half of the workers failed at once: none is given up for a while';
+    ports.log.error({ component: 'workers', missing, workers, waitMs: MASS_FAILURE_WAIT_MS }, text);
+  }
+
+  #lose(worker: Worker, reason: string, left: boolean): void {
     const { id: workerId, session } = worker;
     if (this.#losing.has(session)) return;
     this.#losing.add(session);
-    this.#parts.propose(COMMAND.loseWorker, LoseWorker, { workerId, session, reason }, () =>
+    this.#parts.propose(COMMAND.loseWorker, LoseWorker, { workerId, session, reason, left }, () =>
       this.#losing.delete(session),
     );
   }
@@ -329,8 +396,12 @@ export class TaskDesk {
   // ---- what applying made happen -----------------------------------------------------------------------------------
 
   onEvent(event: StateEvent, leading: boolean, now: Now): void {
-    if (!leading) return;
     const { metrics, state } = this.#parts;
+    if (!leading) {
+      // Nobody else is going to look at it.
+      state.instances.changedSessions.clear();
+      return;
+    }
     switch (event.kind) {
       case 'attemptStarted': {
         const task = state.instances.active.get(event.instanceId)?.tasks[event.position];
@@ -345,20 +416,10 @@ export class TaskDesk {
       case 'resultJudged':
         this.#onJudged(event);
         break;
-      case 'workerRegistered': {
-        const hello = this.#hellos.get(event.workerId);
-        if (hello?.session === event.session) this.#reconcile(event.workerId, hello);
-        break;
-      }
+      case 'workerRegistered':
+      case 'drainChanged':
       case 'workerLost':
-        metrics.tasksRunning(event.workerId, 0);
-        this.#hellos.delete(event.workerId);
-        this.#parts.ports.log.warn(
-          { component: 'workers', worker: event.workerId, reason: event.reason },
-          'worker lost',
-        );
-        // Still connected, so it is alive after all: it may register again.
-        if (this.connected.has(event.workerId)) this.#welcome(event.workerId, '', false, undefined);
+        this.#onWorkerEvent(event);
         break;
       case 'taskEnded':
         metrics.taskEnded(event.type, event.status);
@@ -398,6 +459,23 @@ export class TaskDesk {
     metrics.instancesActive(state.instances.active.size);
   }
 
+  #onWorkerEvent(event: Extract<StateEvent, { kind: 'workerRegistered' | 'drainChanged' | 'workerLost' }>): void {
+    const { workerId } = event;
+    this.workerChanged(workerId);
+    if (event.kind === 'drainChanged') return;
+    if (event.kind === 'workerRegistered') {
+      const hello = this.#hellos.get(workerId);
+      if (hello?.session === event.session) this.#reconcile(workerId, hello);
+      return;
+    }
+    const { metrics, ports } = this.#parts;
+    metrics.tasksRunning(workerId, 0);
+    this.#hellos.delete(workerId);
+    ports.log.warn({ component: 'workers', worker: workerId, reason: event.reason }, 'worker lost');
+    // Still connected, so it is alive after all: it may register again.
+    if (this.connected.has(workerId)) this.#welcome(workerId, '', false, undefined);
+  }
+
   #runningOf(workerId: string): number {
     const { workers, instances } = this.#parts.state;
     const session = workers.workers.get(workerId)?.session;
@@ -405,13 +483,12 @@ export class TaskDesk {
   }
 
   #onCancelled(event: Extract<StateEvent, { kind: 'attemptCancelled' }>): void {
-    for (const worker of this.#parts.state.workers.workers.values()) {
-      if (worker.session !== event.session) continue;
-      const { instanceId, taskId, token } = event;
-      const cancels = this.#cancels.get(worker.id) ?? [];
-      cancels.push({ instanceId, taskId, token });
-      this.#cancels.set(worker.id, cancels);
-    }
+    const worker = this.#parts.state.workers.bySession.get(event.session);
+    if (worker === undefined) return;
+    const { instanceId, taskId, token } = event;
+    const cancels = this.#cancels.get(worker.id) ?? [];
+    cancels.push({ instanceId, taskId, token });
+    this.#cancels.set(worker.id, cancels);
   }
 
   #onJudged(event: Extract<StateEvent, { kind: 'resultJudged' }>): void {

@@ -5,6 +5,7 @@ import { encodeText, type Host } from '../base/host.ts';
 import { Random } from '../base/random.ts';
 import type { SequencedWrite } from './core/raft/outbox.ts';
 import { TestDisk } from './core/raft/test-group.ts';
+import { FEATURE_LEVEL } from './core/state/feature-level.ts';
 import { MemoryStore } from './core/state/memory-store.ts';
 import { type Body, decodeMessage, encodeMessage, type Message } from './core/tlv/messages.ts';
 import { Ingress } from './ingress.ts';
@@ -47,6 +48,7 @@ export class CountingMetrics {
     taskAssigned: () => this.add('assigned'),
     taskRetried: () => this.add('retried'),
     taskRedispatched: () => this.add('redispatched'),
+    workerLossesSuspended: (suspended) => this.add(`losses ${suspended ? 'suspended' : 'resumed'}`),
     resultStale: () => this.add('stale'),
     instanceStarted: () => this.add('started'),
     instanceEnded: (_workflow, status) => this.add(`instance ${status}`),
@@ -57,6 +59,7 @@ export class CountingMetrics {
     commitLatency: () => this.add('committed'),
     stateHashMismatch: () => this.add('hash mismatch'),
     swept: (table, count) => this.add(`swept ${table}`, count),
+    snapshotWithoutRoom: (side) => this.add(`no room at the ${side}`),
     storageLevel: (level) => this.add(`storage ${level}`),
   };
 
@@ -71,6 +74,8 @@ export class CountingMetrics {
 interface ClusterOptions {
   config?: Partial<CoordinatorConfig>;
   snapshots?: SnapshotPort;
+  /** Feature levels of coordinators that are of an earlier release. */
+  levels?: Map<string, number>;
 }
 
 interface Flying {
@@ -84,6 +89,8 @@ export class TestCoordinator {
   readonly store: MemoryStore;
   readonly metrics = new CountingMetrics();
   readonly inputs: Input[] = [];
+  /** Texts that it logged as warnings. */
+  readonly warnings: string[] = [];
   readonly core: Coordinator;
   readonly ingress: Ingress;
   /** True: what is given to the disk is not flushed. */
@@ -112,7 +119,7 @@ export class TestCoordinator {
         this.inputs.push({ kind: 'stateCommitted' });
       },
       reply: (reply) => this.ingress.onReply(reply),
-      log: silentLog,
+      log: { ...silentLog, warn: (_fields, text) => void this.warnings.push(text) },
       ...(cluster.own.snapshots === undefined ? {} : { snapshots: cluster.own.snapshots }),
     };
     const parts = {
@@ -135,6 +142,7 @@ export class TestCoordinator {
       coordinators: cluster.voters.map((voter) => ({ id: voter, address: `${voter}:1` })),
       activeInstancesMax: ACTIVE_INSTANCES_MAX,
       workerLossMs: WORKER_LOSS_MS,
+      featureLevel: cluster.own.levels?.get(id) ?? FEATURE_LEVEL,
       ...cluster.own.config,
     };
     this.ingress = new Ingress({
@@ -219,9 +227,10 @@ export class TestCluster {
     return node;
   }
 
-  addWorker(workerId: string, types: readonly string[], capacity = 2, session = `${workerId}-1`): TestWorker {
+  addWorker(workerId: string, types: readonly string[], capacity = 2, more: Partial<WorkerConfig> = {}): TestWorker {
     const named = types.map((name) => ({ name, version: '1' }));
-    const worker = new TestWorker(this, { workerId, session, capacity, address: 'here', types: named });
+    const session = `${workerId}-1`;
+    const worker = new TestWorker(this, { workerId, session, capacity, address: 'here', types: named, ...more });
     this.workers.set(workerId, worker);
     for (const id of this.voters) this.connect(workerId, id);
     return worker;

@@ -8,7 +8,7 @@
  * 3. Of one task only the attempt with the highest token runs on.
  */
 import type { Infer } from './core/tlv/struct.ts';
-import type { AttemptKey, Body, Message, PluginTypeInfo, ResultItem } from './core/tlv/messages.ts';
+import type { AttemptKey, Body, Message, PluginTypeInfo, ResultItem, SlotReservation } from './core/tlv/messages.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { LoopLog, Now } from './ports.ts';
 
@@ -30,6 +30,12 @@ export interface WorkerConfig {
   capacity: number;
   address: string;
   types: readonly Infer<typeof PluginTypeInfo>[];
+  zone?: string | undefined;
+  /** `name=value` */
+  labels?: readonly string[];
+  softwareVersion?: string;
+  /** Slots kept for some tasks. */
+  reserved?: readonly Infer<typeof SlotReservation>[];
 }
 
 export interface WorkerPorts {
@@ -45,6 +51,8 @@ export type WorkerInput =
   | { kind: 'message'; from: string; message: Message }
   | { kind: 'peerUp'; peer: string }
   | { kind: 'peerDown'; peer: string }
+  /** By gossip, which may be behind. */
+  | { kind: 'leaderNamed'; leader: string }
   | { kind: 'finished'; result: Infer<typeof ResultItem> }
   /** No new tasks from now on; `left` is true once everything is reported. */
   | { kind: 'drain' };
@@ -114,6 +122,11 @@ export class WorkerNode {
       case 'peerDown':
         this.#connected.delete(input.peer);
         if (input.peer === this.#leaderId) this.#forgetLeader();
+        break;
+      case 'leaderNamed':
+        if (this.#registered || input.leader === this.#leaderId) break;
+        this.#leaderId = input.leader;
+        this.#helloDueMs = Math.min(this.#helloDueMs, this.#helloSentMs + HELLO_REDIRECT_MS);
         break;
       case 'message':
         this.#onMessage(input.from, input.message);
@@ -217,9 +230,9 @@ export class WorkerNode {
     this.#leaderId = leader;
     this.#helloSentMs = this.#nowMs;
     this.#helloDueMs = this.#nowMs + HELLO_RETRY_MS;
-    const { workerId, session, capacity, types, address } = this.#config;
+    const { zone, ...told } = this.#config;
     const attempts = [...this.#attempts.values()].map(({ key }) => key);
-    const body = { workerId, session, capacity, types: [...types], address, attempts, draining: this.#draining };
+    const body = { ...told, attempts, draining: this.#draining, ...(zone === undefined ? {} : { zone }) };
     this.#ports.send(leader, { kind: 'WORKER_HELLO', body });
   }
 

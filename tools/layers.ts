@@ -24,6 +24,7 @@ const ROOMS: readonly Room[] = [
   // What peers say is declared once, in tlv/messages.ts; the cores share those types and nothing else of one another.
   { prefix: 'node/core/raft/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
   { prefix: 'node/core/swim/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
+  { prefix: 'node/core/dispatch/', mayImport: ['base/'], packages: [] },
   { prefix: 'node/core/rpc/', mayImport: ['base/', 'api/', 'node/core/tlv/'], packages: [] },
   { prefix: 'node/core/rules/', mayImport: ['base/', 'api/'], packages: ['re2js'] },
   { prefix: 'node/core/workflow/', mayImport: ['base/', 'api/'], packages: [] },

@@ -1,75 +1,146 @@
 /**
- * The load generator that speaks the binary protocol, a process of its own: `callers` batches under way on one
- * connection, made by the client that users have. Takes a LoadPlan and prints a LoadResult as http-load.ts does.
+ * The load generator that speaks the binary protocol, a process of its own, made of the client that users have. Either
+ * `callers` batches are under way at any time, or so many messages a second are offered whatever becomes of them.
+ * Takes a LoadPlan and prints a LoadResult as http-load.ts does.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DistricClient, type OutgoingMessage, type SendOutcome } from '../../client/client.ts';
 import { Latencies } from '../latency.ts';
-import type { LoadPlan, LoadResult } from '../load-plan.ts';
+import { cpuSeconds, type LoadPlan, type LoadResult } from '../load-plan.ts';
 import { benchMessages } from '../workload.ts';
 
 const BATCHES = 64;
 const SAMPLES_MAX = 500;
+const PACE_MS = 1;
+/** Batches of one client that may be unanswered in open loop: what is offered beyond is refused, as by any bounded queue. */
+const UNANSWERED_MAX = 500;
 
-const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
-const client = await DistricClient.connect({
-  servers: plan.servers,
-  ...(plan.apiKey === undefined ? {} : { apiKey: plan.apiKey }),
-});
-const prepared: OutgoingMessage[][] = Array.from({ length: BATCHES }, (_, index) =>
-  benchMessages(index * plan.batchSize, plan.batchSize, plan.matchEvery).map((text) => ({
-    payload: Buffer.from(text),
-  })),
-);
-const startMs = performance.now() + plan.warmupMs;
-const endMs = plan.durationMs === undefined ? Infinity : startMs + plan.durationMs;
-const latencies = new Latencies();
-const samples: string[] = [];
-let sentBatches = 0;
-let acknowledged = 0;
-let acknowledgedInTime = 0;
-let refused = 0;
-let errors = 0;
-let firstFailure: string | undefined;
+class Load {
+  readonly #plan: LoadPlan;
+  readonly #clients: readonly DistricClient[];
+  readonly #prepared: readonly (readonly OutgoingMessage[])[];
+  readonly #latencies = new Latencies();
+  readonly #samples: string[] = [];
+  readonly #startMs: number;
+  readonly #endMs: number;
+  readonly #run = Date.now().toString(36);
+  #offeredBatches = 0;
+  #acknowledged = 0;
+  #acknowledgedInTime = 0;
+  #refused = 0;
+  #errors = 0;
+  #firstFailure: string | undefined;
 
-async function call(): Promise<void> {
-  while (performance.now() < endMs) {
-    if (plan.messages !== undefined && sentBatches * plan.batchSize >= plan.messages) return;
-    const batch = prepared[sentBatches++ % BATCHES] ?? [];
-    const sentMs = performance.now();
-    const outcomes = await client.send(batch);
-    count(outcomes, sentMs, performance.now());
+  constructor(plan: LoadPlan, clients: readonly DistricClient[]) {
+    this.#plan = plan;
+    this.#clients = clients;
+    this.#prepared = Array.from({ length: BATCHES }, (_, index) =>
+      benchMessages(index * plan.batchSize, plan.batchSize, plan.matchEvery).map((text) => ({
+        payload: Buffer.from(text),
+      })),
+    );
+    this.#startMs = performance.now() + plan.warmupMs;
+    this.#endMs = plan.durationMs === undefined ? Infinity : this.#startMs + plan.durationMs;
   }
-}
 
-function count(outcomes: readonly SendOutcome[], sentMs: number, answeredMs: number): void {
-  const inTime = answeredMs >= startMs && answeredMs <= endMs;
-  if (inTime) latencies.record(answeredMs - sentMs);
-  for (const outcome of outcomes) {
-    if ('accepted' in outcome) {
-      acknowledged++;
-      if (!inTime) continue;
-      acknowledgedInTime++;
-      if (samples.length < SAMPLES_MAX) samples.push(...outcome.accepted.instances.slice(0, 1));
-    } else {
-      firstFailure ??= `${outcome.error.code}: ${outcome.error.message}`;
-      if (outcome.error.code === 'OUTCOME_UNKNOWN') errors++;
-      else refused++;
+  async run(): Promise<LoadResult> {
+    const { offeredPerSecond, callers } = this.#plan;
+    if (offeredPerSecond === undefined) {
+      await Promise.all(Array.from({ length: callers }, (_, caller) => this.#call(caller)));
+    } else await this.#offer(offeredPerSecond / this.#plan.batchSize / 1_000);
+    const countedMs = Math.min(performance.now(), this.#endMs) - this.#startMs;
+    await Promise.all(this.#clients.map((client) => client.close()));
+    return {
+      acknowledged: this.#acknowledged,
+      refused: this.#refused,
+      errors: this.#errors,
+      perSecond: (1_000 * this.#acknowledgedInTime) / countedMs,
+      cpuSeconds: cpuSeconds(),
+      p50Ms: this.#latencies.percentileMs(0.5),
+      p99Ms: this.#latencies.percentileMs(0.99),
+      instances: this.#samples,
+      ...(this.#firstFailure === undefined ? {} : { firstFailure: this.#firstFailure }),
+    };
+  }
+
+  async #call(caller: number): Promise<void> {
+    const { messages, batchSize } = this.#plan;
+    const client = this.#clientOf(caller);
+    while (performance.now() < this.#endMs) {
+      if (messages !== undefined && this.#offeredBatches * batchSize >= messages) return;
+      await this.#send(client, this.#offeredBatches++);
+    }
+  }
+
+  async #offer(batchesPerMs: number): Promise<void> {
+    const underWay = new Set<Promise<void>>();
+    const firstMs = performance.now();
+    for (let nowMs = firstMs; nowMs < this.#endMs; nowMs = performance.now()) {
+      for (; this.#offeredBatches < (nowMs - firstMs) * batchesPerMs; this.#offeredBatches++) {
+        const client = this.#clientOf(this.#offeredBatches);
+        if (client.unanswered >= UNANSWERED_MAX) {
+          this.#refused += this.#plan.batchSize;
+          continue;
+        }
+        const sent = this.#send(client, this.#offeredBatches).finally(() => underWay.delete(sent));
+        underWay.add(sent);
+      }
+      await delay(PACE_MS);
+    }
+    await Promise.all(underWay);
+  }
+
+  #clientOf(index: number): DistricClient {
+    const client = this.#clients[index % this.#clients.length];
+    if (client === undefined) throw new Error('there is a client');
+    return client;
+  }
+
+  async #send(client: DistricClient, batch: number): Promise<void> {
+    const messages = this.#messagesOf(batch);
+    const sentMs = performance.now();
+    this.#count(await client.send(messages), sentMs, performance.now());
+  }
+
+  /** Payloads come again, keys do not. */
+  #messagesOf(batch: number): readonly OutgoingMessage[] {
+    const { keyEvery = 0, batchSize } = this.#plan;
+    const prepared = this.#prepared[batch % BATCHES] ?? [];
+    if (keyEvery === 0) return prepared;
+    return prepared.map((message, index) => {
+      const sequence = batch * batchSize + index;
+      if (sequence % keyEvery !== 0) return message;
+      return { ...message, idempotencyKey: `bench-${this.#run}-${sequence}` };
+    });
+  }
+
+  #count(outcomes: readonly SendOutcome[], sentMs: number, answeredMs: number): void {
+    const inTime = answeredMs >= this.#startMs && answeredMs <= this.#endMs;
+    if (inTime) this.#latencies.record(answeredMs - sentMs);
+    for (const outcome of outcomes) {
+      if ('accepted' in outcome) {
+        this.#acknowledged++;
+        if (!inTime) continue;
+        this.#acknowledgedInTime++;
+        const [instance] = outcome.accepted.instances;
+        if (instance !== undefined && this.#samples.length < SAMPLES_MAX) this.#samples.push(instance);
+      } else {
+        this.#firstFailure ??= `${outcome.error.code}: ${outcome.error.message}`;
+        if (outcome.error.code === 'OUTCOME_UNKNOWN') this.#errors++;
+        else this.#refused++;
+      }
     }
   }
 }
 
-await Promise.all(Array.from({ length: plan.callers }, call));
-const countedMs = Math.min(performance.now(), endMs) - startMs;
-await client.close();
-const result: LoadResult = {
-  acknowledged,
-  refused,
-  errors,
-  perSecond: (1_000 * acknowledgedInTime) / countedMs,
-  p50Ms: latencies.percentileMs(0.5),
-  p99Ms: latencies.percentileMs(0.99),
-  instances: samples,
-  ...(firstFailure === undefined ? {} : { firstFailure }),
-};
-console.log(JSON.stringify(result));
+const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
+const clients = await Promise.all(
+  Array.from({ length: plan.connections ?? 1 }, () =>
+    DistricClient.connect({
+      servers: plan.servers,
+      ...(plan.apiKey === undefined ? {} : { apiKey: plan.apiKey }),
+    }),
+  ),
+);
+console.log(JSON.stringify(await new Load(plan, clients).run()));

@@ -7,7 +7,7 @@ import { Agent, request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Latencies } from '../latency.ts';
-import type { LoadPlan, LoadResult } from '../load-plan.ts';
+import { cpuSeconds, type LoadPlan, type LoadResult } from '../load-plan.ts';
 import { benchMessages } from '../workload.ts';
 
 /** Bodies are made before the clock starts and sent in turn. */
@@ -62,6 +62,7 @@ class Load {
       refused: this.#refused,
       errors: this.#errors,
       perSecond: (1_000 * this.#acknowledgedInTime) / countedMs,
+      cpuSeconds: cpuSeconds(),
       p50Ms: this.#latencies.percentileMs(0.5),
       p99Ms: this.#latencies.percentileMs(0.99),
       instances: this.#samples,

@@ -5,6 +5,7 @@ import type { Cell } from '../output.ts';
 import type { OpenSession, Session } from '../session.ts';
 import { stateTone } from '../terminal.ts';
 import type { Paint } from '../terminal.ts';
+import { addNodes } from './nodes.ts';
 
 const HELP = `
 Examples:
@@ -14,6 +15,7 @@ Examples:
 
 export function addStatus(parent: Command, open: OpenSession): void {
   const cluster = parent.command('cluster').description('the cluster as a whole');
+  addNodes(cluster, open);
   for (const holder of [parent, cluster]) {
     holder
       .command('status')
@@ -57,24 +59,49 @@ function formatStatus(status: ClusterStatus, paint: Paint): string {
       node.types.join(', '),
     ]),
   );
-  const parts = [summaryLines(status).join('\n'), coordinators];
+  const parts = [statusLines(status).join('\n'), coordinators];
   if (status.workers.length > 0) parts.push(workers);
   return parts.join('\n\n');
 }
 
-function summaryLines(status: ClusterStatus): string[] {
+/** For people: the cluster as a whole. */
+export function statusLines(status: ClusterStatus): string[] {
   const members = countStates(status.coordinators.map(({ state }) => state));
   const lines = [
     `Leader: ${status.leader ?? 'none'}`,
     `Coordinators: ${String(status.coordinators.length)} (${members.map(withPlural).join(', ')})`,
     `Workers: ${listStates(status.workers.map((worker) => worker.status))}`,
-    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}`,
+    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}, feature level: ${String(status.feature_level)}`,
   ];
   const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
   lines.push(`Now: ${counts.join(', ')}`);
+  const late = laterLevels(status);
+  if (late !== undefined) lines.push(late);
+  for (const { id, snapshot_waits: reason } of status.coordinators) {
+    if (reason !== undefined) lines.push(`${id} needs a snapshot, and there is no room for it: ${reason}`);
+  }
+  if (status.gossip !== undefined) lines.push(gossipLine(status.gossip));
   if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
   if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;
+}
+
+/** During an upgrade, and when a member is away: who holds the level down. */
+function laterLevels(status: ClusterStatus): string | undefined {
+  const { feature_level: level, coordinators, answered_by: answeredBy, leader } = status;
+  // Only the leader knows of the others.
+  if (answeredBy !== leader) return undefined;
+  const highest = Math.max(level, ...coordinators.map((node) => node.feature_level ?? level));
+  if (highest === level) return undefined;
+  const early = coordinators.filter((node) => (node.feature_level ?? level) < highest).map(({ id }) => id);
+  return `Feature level ${String(highest)} waits for ${early.join(', ')}`;
+}
+
+function gossipLine({ state, alive, suspected, failed }: NonNullable<ClusterStatus['gossip']>): string {
+  if (state === 'off') return 'Gossip: off';
+  const counts = `${String(alive)} alive, ${String(suspected)} suspected, ${String(failed)} failed`;
+  if (state === 'on') return `Gossip: ${counts}`;
+  return `Gossip: datagrams (UDP) do not come through, nodes answer over connections only; ${counts}`;
 }
 
 /** Most frequent first, then by name. */

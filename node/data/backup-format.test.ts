@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { Random } from '../../base/random.ts';
 import { membershipOf } from '../core/raft/membership.ts';
-import { BackupError, type BackupHeader, BackupReader, backupStream, FEATURE_LEVEL } from './backup-format.ts';
+import { FEATURE_LEVEL } from '../core/state/feature-level.ts';
+import { BackupError, type BackupHeader, BackupReader, backupStream } from './backup-format.ts';
 
 const HEADER: BackupHeader = {
   cluster_id: 'c',

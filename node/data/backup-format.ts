@@ -10,11 +10,10 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Membership } from '../core/raft/membership.ts';
+import { FEATURE_LEVEL } from '../core/state/feature-level.ts';
 
 const MAGIC = Buffer.from('DISTRICB', 'latin1');
 const VERSION = 1;
-/** What the state in it asks of whoever reads it; a change of its meaning raises it. */
-export const FEATURE_LEVEL = 1;
 
 const START_BYTES = MAGIC.length + 4;
 const BLOCK_HEAD_BYTES = 8;
@@ -31,6 +30,7 @@ export interface BackupHeader {
   membership: Membership;
   /** RFC 3339, UTC. */
   created_at: string;
+  /** What the state in it asks of whoever reads it. */
   feature_level: number;
   /** Of all blocks but this one. */
   state_bytes: number;
@@ -187,7 +187,7 @@ export class BackupReader {
 function headerOf(bytes: Buffer): BackupHeader {
   const header = JSON.parse(bytes.toString('utf8')) as BackupHeader;
   if (header.feature_level > FEATURE_LEVEL) {
-    const known = `this release has ${String(FEATURE_LEVEL)}`;
+    const known = `this release supports ${String(FEATURE_LEVEL)}`;
     throw new BackupError(`its state has feature level ${String(header.feature_level)}, ${known}: use a newer release`);
   }
   return header;

@@ -1,12 +1,10 @@
 import { membershipOf } from '../core/raft/membership.ts';
-import { OutgoingSnapshot } from '../io/lmdb/outgoing-snapshot.ts';
-import type { PinnedState } from '../io/lmdb/state-store.ts';
-import { type BackupHeader, backupStream, FEATURE_LEVEL } from './backup-format.ts';
+import { OutgoingSnapshot, readerDeadlineMs } from '../io/lmdb/outgoing-snapshot.ts';
+import type { StateStore } from '../io/lmdb/state-store.ts';
+import { type BackupHeader, backupStream } from './backup-format.ts';
 
 /** Handed out in one go: what waits in memory for a slow receiver. */
 const PIECE_BYTES = 256 * 1024;
-/** The life of a reader of the state: what is replaced meanwhile stays in its file. */
-const READER_DEADLINE_MS = 60_000;
 
 export interface BackupFacts {
   clusterId: string;
@@ -29,14 +27,14 @@ export interface TakenBackup {
  * @throws Error: there is no room, or it took too long.
  */
 export async function takeBackup(
-  pin: () => PinnedState,
+  store: Pick<StateStore, 'pin' | 'usedBytes'>,
   dir: string,
   name: string,
   facts: BackupFacts,
 ): Promise<TakenBackup | undefined> {
   const snapshot = new OutgoingSnapshot();
   try {
-    const head = await snapshot.take(pin, dir, name, READER_DEADLINE_MS);
+    const head = await snapshot.take(() => store.pin(), dir, name, readerDeadlineMs(store.usedBytes()));
     if (head === undefined) return undefined;
     const header: BackupHeader = {
       cluster_id: facts.clusterId,
@@ -45,7 +43,7 @@ export async function takeBackup(
       term: facts.term,
       membership: head.membership ?? membershipOf(facts.bornWith),
       created_at: new Date().toISOString(),
-      feature_level: FEATURE_LEVEL,
+      feature_level: head.featureLevel,
       state_bytes: snapshot.sizeBytes,
     };
     return { header, stream: backupStream(header, piecesOf(snapshot)), drop: () => snapshot.drop() };

@@ -70,7 +70,7 @@ export async function testBackup(room: string, clusterId = TEST_CLUSTER_ID): Pro
   await writeData(dir, entries, entries.length);
   const state = await StateStore.open(join(dir, 'state'), { mapBytesMax: MAP_BYTES });
   const facts = { clusterId, clusterName: 'shop', term: TEST_TERM, bornWith: [] };
-  const taken = await takeBackup(() => state.pin(), join(dir, 'snapshots'), 'backup', facts);
+  const taken = await takeBackup(state, join(dir, 'snapshots'), 'backup', facts);
   assert(taken !== undefined, 'there is a state');
   const parts: Uint8Array[] = [];
   for await (const part of taken.stream) parts.push(part);

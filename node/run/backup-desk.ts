@@ -21,6 +21,8 @@ export interface BackupDeskParts {
   dir: string;
   clusterName: string;
   bornWith: readonly string[];
+  /** Why there is no room for so many bytes more; undefined: there is. */
+  noRoom: (bytes: number) => string | undefined;
   log: Pick<LoopLog, 'info' | 'warn'>;
 }
 
@@ -34,13 +36,15 @@ export class BackupDesk implements BackupGate {
   }
 
   async take(): Promise<Backup> {
-    const { disk, dir, clusterName, bornWith, log } = this.#parts;
+    const { disk, dir, clusterName, bornWith, noRoom, log } = this.#parts;
+    const reason = noRoom(disk.current.usedBytes());
+    if (reason !== undefined) throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reason}`);
     const { clusterId, term, index } = await this.#readIndex();
     await this.#committed(index);
     const startedMs = performance.now();
     this.#taken++;
     const facts = { clusterId, clusterName, term, bornWith };
-    const taken = await takeBackup(() => disk.current.pin(), dir, `backup-${String(this.#taken)}`, facts).catch(
+    const taken = await takeBackup(disk.current, dir, `backup-${String(this.#taken)}`, facts).catch(
       (error: unknown) => {
         log.warn({ component: 'backup', reason: reasonOf(error) }, 'no backup could be taken');
         throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reasonOf(error)}`);

@@ -2,9 +2,12 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { NodeConfig } from '../../api/config.ts';
+import { discoveryOf } from '../../api/discovery.ts';
+import type { Address } from '../../base/address.ts';
 import { assert } from '../../base/assert.ts';
 import { Random } from '../../base/random.ts';
 import { AccessLimits } from '../access-limits.ts';
+import { isGossip } from '../core/swim/swim-ports.ts';
 import { Ingress } from '../ingress.ts';
 import { nodeHost } from '../io/host.ts';
 import { AccessGuard, type AccessMetrics, digest } from '../io/http/access.ts';
@@ -14,6 +17,7 @@ import { LogStore } from '../io/lmdb/log-store.ts';
 import { StateDisk } from '../io/lmdb/state-disk.ts';
 import { type MeasuredStore, StorageGauge } from '../io/lmdb/storage-gauge.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
+import type { GossipDriver } from '../io/net/gossip-driver.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
@@ -29,10 +33,12 @@ import { RefusalNotes } from '../refusal-notes.ts';
 import { loadAdminKey } from './admin-key.ts';
 import { BackupDesk } from './backup-desk.ts';
 import { ClientPort } from './client-port.ts';
+import { coordinatorsIn, eventSource } from './gossip-members.ts';
 import { loopLog } from './logs.ts';
 import { MemberLinks } from './member-links.ts';
 import type { NodeTls } from './node-tls.ts';
 import { ProfileWatch } from './profile-watch.ts';
+import { seedsOf } from './seeds.ts';
 import { readClocks, Turns } from './turns.ts';
 
 /** Election and heartbeat timing; `fast` is the seed's. An election time-out is ten times a sound event-loop delay. */
@@ -41,6 +47,8 @@ const RAFT_PROFILES = {
   fast: { electionMsMin: 150, electionMsMax: 300, heartbeatMs: 50 },
 } as const;
 const TICK_MS = 10;
+/** How often a coordinator that knows no member looks for one. */
+const SEEK_MS = 1_000;
 const WORKER_LOSS_MS = 2_000;
 /** A shutdown does not wait longer for requests in flight and the last commit. */
 const STATE_COMMIT_WAIT_MS = 5_000;
@@ -53,6 +61,8 @@ export interface CoordinatorProcessParts {
   nodeMetrics: NodeMetrics;
   health: HealthRegistry;
   tls: NodeTls | undefined;
+  /** Undefined where it is off. */
+  gossip: GossipDriver | undefined;
   /** A failed write or a broken invariant: the process must not go on. */
   onFatal: (error: unknown) => void;
 }
@@ -83,7 +93,9 @@ export class CoordinatorProcess {
   #replies: Reply[] = [];
   readonly #profileWatch: ProfileWatch;
   #touchTimer: NodeJS.Timeout | undefined;
+  #seekTimer: NodeJS.Timeout | undefined;
   #everReady = false;
+  #toldRole = '';
   #stateCommitted: (() => void) | undefined;
   #handedOver: (() => void) | undefined;
 
@@ -104,6 +116,7 @@ export class CoordinatorProcess {
       dir: join(config.dataDir, 'snapshots'),
       answer: (input) => this.#take(input),
       onFatal: (error) => this.#fail(error),
+      noRoom: (bytes) => gauge.noRoom(bytes),
       log,
     });
     this.#links = new MemberLinks(config.nodeId, config.coordinators, config.join);
@@ -136,7 +149,7 @@ export class CoordinatorProcess {
       clock: readClocks,
     });
     loadAdminKey(config.auth.adminKeyFile, this.#keyRing);
-    this.#api = this.#openApi();
+    this.#api = this.#openApi(gauge);
     parts.tls?.follow(this.#net, this.#api);
     this.#turns = new Turns({
       turn: () => this.#turn(),
@@ -178,7 +191,7 @@ export class CoordinatorProcess {
       fileBytes: () => stateDisk.current.fileBytes(),
       bytesMax: config.limits.stateMapBytesMax,
     };
-    const gauge = new StorageGauge(config.dataDir, log, state);
+    const gauge = new StorageGauge(config.dataDir, log, state, config.limits.storageHardPercent / 100);
     nodeMetrics.observeStorage({ log: () => fillOf(log), state: () => fillOf(state), disk: () => gauge.disk() });
     const started = new CoordinatorProcess(config, parts, { logStore, stateDisk, gauge });
     try {
@@ -202,9 +215,18 @@ export class CoordinatorProcess {
       },
       host: nodeHost,
       listen: config.peer,
-      onMessage: ({ nodeId, dataUuid }, message) => this.#take({ kind: 'message', from: nodeId, message, dataUuid }),
-      onPeerUp: ({ nodeId, role, dataUuid }) => this.#take({ kind: 'peerUp', peer: nodeId, role, dataUuid }),
-      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId, role: peer.role }),
+      onMessage: ({ nodeId, dataUuid }, message) => {
+        if (isGossip(message)) parts.gossip?.streamed(nodeId, message);
+        else this.#take({ kind: 'message', from: nodeId, message, dataUuid });
+      },
+      onPeerUp: ({ nodeId, role, dataUuid }) => {
+        parts.gossip?.linkUp(nodeId, role === 'coordinator');
+        this.#take({ kind: 'peerUp', peer: nodeId, role, dataUuid });
+      },
+      onPeerDown: ({ nodeId, role }) => {
+        parts.gossip?.linkDown(nodeId);
+        this.#take({ kind: 'peerDown', peer: nodeId, role });
+      },
       compression: config.peer.compression,
       coordinatorIds: this.#links.ids,
       strangers: true,
@@ -215,7 +237,7 @@ export class CoordinatorProcess {
     });
   }
 
-  #openApi(): ApiServer {
+  #openApi(gauge: StorageGauge): ApiServer {
     const config = this.#config;
     const parts = this.#parts;
     return new ApiServer({
@@ -243,8 +265,10 @@ export class CoordinatorProcess {
         dir: join(config.dataDir, 'snapshots'),
         clusterName: config.clusterName,
         bornWith: config.coordinators.map(({ id }) => id),
+        noRoom: (bytes) => gauge.noRoom(bytes),
         log: loopLog(parts.logging),
       }),
+      ...(parts.gossip === undefined ? {} : { events: eventSource(parts.gossip) }),
       log: parts.logging.component('http'),
       onBug: parts.onFatal,
     });
@@ -254,9 +278,45 @@ export class CoordinatorProcess {
     const peer = await this.#net.listen();
     const http = await this.#api.listen();
     this.#links.follow(this.#net, this.#coordinator.raft.membership);
+    this.#joinGossip(peer, http);
+    this.#seekTimer = setInterval(() => this.#seekMembers(), SEEK_MS).unref();
+    this.#seekMembers();
     this.#touchTimer = setInterval(() => this.#touchKeys(), TOUCH_INTERVAL_MS).unref();
     this.#turns.schedule();
     return { peer: `${peer.host}:${String(peer.port)}`, http: `${http.host}:${String(http.port)}` };
+  }
+
+  /** Told to the others: where this node is reached, by the addresses that they have for it if there are such. */
+  #joinGossip(peer: Address, http: Address): void {
+    const { gossip } = this.#parts;
+    if (gossip === undefined) return;
+    const { nodeId, coordinators } = this.#config;
+    const listed = coordinators.find(({ id }) => id === nodeId);
+    const reached = (bound: Address): string => gossip.reachedAt(bound);
+    const peerAddress = listed?.address ?? reached(peer);
+    const httpAddress = listed?.httpAddress ?? reached(http);
+    gossip.describe({ peerAddress, httpAddress });
+    gossip.useStreams((to, message) => this.#net.send(to, message));
+    gossip.listen({ news: (news) => this.#take({ kind: 'gossip', news }) });
+  }
+
+  /** Told of nobody, and of no place to look: where `discovery` and gossip say. */
+  #seekMembers(): void {
+    const { gossip } = this.#parts;
+    const discovery = discoveryOf(this.#config);
+    if (!this.#links.seeking || this.#config.join.length > 0) return;
+    if (gossip !== undefined) this.#links.found(coordinatorsIn(gossip.members(), this.#config.nodeId));
+    if (discovery !== undefined) void seedsOf(discovery, gossip).then((seeds) => this.#links.found(seeds));
+    this.#turns.schedule();
+  }
+
+  /** So that workers find the leader by gossip, too. */
+  #tellRole(): void {
+    const { role: raftState, term: raftTerm } = this.#coordinator.raft;
+    const told = `${raftState} ${String(raftTerm)}`;
+    if (told === this.#toldRole) return;
+    this.#toldRole = told;
+    this.#parts.gossip?.describe({ raftState, raftTerm });
   }
 
   // ---- the loop ------------------------------------------------------------------------------------------------------
@@ -277,6 +337,7 @@ export class CoordinatorProcess {
     }
     const more = this.#coordinator.turn(now);
     this.#links.follow(this.#net, this.#coordinator.raft.membership);
+    this.#tellRole();
     if (this.#handedOver !== undefined && this.#isLedByAnother()) this.#handedOver();
     const replies = this.#replies;
     this.#replies = [];
@@ -392,11 +453,13 @@ export class CoordinatorProcess {
     await this.#handOver();
     await drained;
     clearInterval(this.#touchTimer);
+    clearInterval(this.#seekTimer);
     this.#profileWatch.close();
     this.#ingress.close();
     await this.#commitState();
     this.#turns.stop();
     this.#coordinator.halt();
+    await this.#parts.gossip?.leave();
     await this.#net.close();
     await this.#logStore.close();
     await this.#snapshots.close();
@@ -440,7 +503,7 @@ function keptOf({ ageMs, countMax }: NodeConfig['retention']['messages']): Kept 
 function coordinatorConfig(config: NodeConfig, dataUuid: string): CoordinatorConfig {
   const { logMapBytesMax, stateMapBytesMax, storageSoftPercent, storageHardPercent } = config.limits;
   const voters = config.coordinators.map(({ id }) => id);
-  assert(voters.includes(config.nodeId) || config.join.length > 0, 'the configuration lists this coordinator');
+  assert(voters.includes(config.nodeId) || voters.length === 0, 'the configuration lists this coordinator, or none');
   return {
     raft: { nodeId: config.nodeId, dataUuid, ...RAFT_PROFILES[config.raft.profile] },
     voters,

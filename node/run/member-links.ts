@@ -2,12 +2,14 @@
 import { memberInfo, type Membership, members } from '../core/raft/membership.ts';
 import type { PeerNet } from '../io/net/peer-net.ts';
 
+const SEEDS_MAX = 32;
+
 export class MemberLinks {
   readonly #nodeId: string;
   /** Address by id: what this node was configured with, for members whose address the log does not have yet. */
   readonly #configured: ReadonlyMap<string, string>;
   /** Where a node that joins looks for the cluster, as long as it knows no member. */
-  readonly #seeds: readonly string[];
+  #seeds: readonly string[];
   /** The coordinators of the cluster as this node knows them at present. */
   readonly ids = new Set<string>();
   #dialed = new Map<string, string | undefined>();
@@ -18,6 +20,19 @@ export class MemberLinks {
     this.#configured = new Map(configured.map(({ id, address }) => [id, address]));
     this.#seeds = seeds;
     for (const id of this.#configured.keys()) this.ids.add(id);
+  }
+
+  /** True until this node knows a member: it waits to be let in. */
+  get seeking(): boolean {
+    return this.ids.size === 0;
+  }
+
+  /** Further addresses at which a member may be. */
+  found(addresses: readonly string[]): void {
+    const seeds = [...new Set([...this.#seeds, ...addresses])].slice(0, SEEDS_MAX);
+    if (seeds.length === this.#seeds.length) return;
+    this.#seeds = seeds;
+    this.#followed = undefined;
   }
 
   /** Called every turn: does nothing unless the membership is another one. */

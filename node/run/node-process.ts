@@ -53,10 +53,12 @@ export async function startNode(
   const observability = new ObservabilityServer({ ...config.metrics, registry: nodeMetrics.registry, health });
   const bound = await observability.listen();
   const addresses: Record<string, string> = { metrics: `${bound.host}:${String(bound.port)}` };
-  const gossip = await openGossip(config, logging, new DatagramMetrics(nodeMetrics.registry));
+  const { registry } = nodeMetrics;
+  const udpMetrics = new DatagramMetrics(registry);
+  const gossip = await openGossip(config, { logging, udpMetrics, registry, health, version });
   if (gossip !== undefined) addresses['gossip'] = formatAddress(gossip.address.host, gossip.address.port);
   const tls = await NodeTls.open(config, { logging, nodeMetrics, health });
-  const parts = { logging, netMetrics, nodeMetrics, health, tls, onFatal: fatal };
+  const parts = { logging, netMetrics, nodeMetrics, health, tls, gossip, onFatal: fatal };
   const closeShared = async (): Promise<void> => {
     await gossip?.close();
     tls?.close();
@@ -66,13 +68,13 @@ export async function startNode(
   let stopRole: () => Promise<void>;
   try {
     if (role === 'coordinator') {
-      const metrics = new CoordinatorTelemetry(nodeMetrics.registry, nodeId);
-      const accessMetrics = new AccessTelemetry(nodeMetrics.registry);
+      const metrics = new CoordinatorTelemetry(registry, nodeId);
+      const accessMetrics = new AccessTelemetry(registry);
       const started = await CoordinatorProcess.start(config, { ...parts, metrics, accessMetrics });
       Object.assign(addresses, started.addresses);
       stopRole = () => started.process.stop();
     } else {
-      const metrics = new WorkerTelemetry(nodeMetrics.registry);
+      const metrics = new WorkerTelemetry(registry);
       const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
       stopRole = () => started.stop();
     }

@@ -1,16 +1,19 @@
 /** A worker as a process part: its loop, joined to the network and the plugin host. */
 import { randomUUID } from 'node:crypto';
 import type { NodeConfig } from '../../api/config.ts';
+import { discoveryOf } from '../../api/discovery.ts';
 import { nodeHost } from '../io/host.ts';
+import type { GossipDriver } from '../io/net/gossip-driver.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import { type AttemptResult, PluginHost } from '../io/worker/plugin-host.ts';
 import type { WorkerMetrics } from '../metrics.ts';
-import { MEMBERS_MAX } from '../core/raft/membership.ts';
+import { isGossip } from '../core/swim/swim-ports.ts';
 import type { Body } from '../core/tlv/messages.ts';
 import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
+import { CoordinatorLinks } from './coordinator-links.ts';
 import { loopLog } from './logs.ts';
 import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
@@ -27,6 +30,8 @@ export interface WorkerProcessParts {
   netMetrics: NetMetrics;
   health: HealthRegistry;
   tls: NodeTls | undefined;
+  /** Undefined where it is off. */
+  gossip: GossipDriver | undefined;
   onFatal: (error: unknown) => void;
   /** Where this worker is told of in the cluster status, `host:port`. */
   address: string;
@@ -39,30 +44,44 @@ export class WorkerProcess {
   readonly #net: PeerNet;
   readonly #worker: WorkerNode;
   readonly #turns: Turns;
-  readonly #coordinatorIds = new Set<string>();
-  /** Address by id. */
-  readonly #dialed = new Map<string, string>();
+  readonly #links: CoordinatorLinks;
   #inbox: WorkerInput[] = [];
 
   private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
     this.#config = config;
     this.#parts = parts;
     this.#plugins = plugins;
+    const coordinatorIds = new Set<string>();
+    const discovery = discoveryOf(config);
     this.#net = new PeerNet({
       self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName },
       host: nodeHost,
       onMessage: (peer, message) => {
-        if (message.kind === 'CLUSTER_VIEW') this.#meet(message.body);
+        if (isGossip(message)) parts.gossip?.streamed(peer.nodeId, message);
+        else if (message.kind === 'CLUSTER_VIEW') this.#links.told(message.body.coordinators);
         else this.#take({ kind: 'message', from: peer.nodeId, message });
       },
-      onPeerUp: (peer) => this.#take({ kind: 'peerUp', peer: peer.nodeId }),
-      onPeerDown: (peer) => this.#take({ kind: 'peerDown', peer: peer.nodeId }),
-      coordinatorIds: this.#coordinatorIds,
+      onPeerUp: ({ nodeId, role }) => {
+        parts.gossip?.linkUp(nodeId, role === 'coordinator');
+        this.#links.up(nodeId);
+        this.#take({ kind: 'peerUp', peer: nodeId });
+      },
+      onPeerDown: ({ nodeId }) => {
+        parts.gossip?.linkDown(nodeId);
+        this.#links.down(nodeId);
+        this.#take({ kind: 'peerDown', peer: nodeId });
+      },
+      coordinatorIds,
+      // Found by others than the configuration, they are not known before they say who they are.
+      strangers: discovery !== undefined,
       ...parts.tls?.peerOptions,
       compression: config.peer.compression,
       metrics: parts.netMetrics,
       log: parts.logging.component('net'),
     });
+    const { gossip } = parts;
+    const { coordinators: configured } = config;
+    this.#links = new CoordinatorLinks({ configured, discovery, gossip, net: this.#net, ids: coordinatorIds });
     const types = plugins.types.map(({ name, version, configSchema }) => ({
       name,
       version,
@@ -105,29 +124,25 @@ export class WorkerProcess {
     const started = new WorkerProcess(config, parts, plugins);
     parts.health.probe('leader', () => started.#leaderHealth());
     parts.health.probe('plugins', () => started.#pluginsHealth());
-    for (const { id, address } of config.coordinators) started.#dial(id, address);
+    started.#joinGossip();
+    started.#links.start();
     return started;
   }
 
-  #dial(id: string, address: string): void {
-    this.#coordinatorIds.add(id);
-    this.#dialed.set(id, address);
-    this.#net.dial(address, id);
-  }
-
-  /** Where the coordinators are now. Those of the configuration are where this worker looks when it comes back. */
-  #meet({ coordinators }: Body<'CLUSTER_VIEW'>): void {
-    if (coordinators.length === 0 || coordinators.length > MEMBERS_MAX) return;
-    const configured = new Map(this.#config.coordinators.map(({ id, address }) => [id, address]));
-    for (const [id, address] of [...this.#dialed]) {
-      if (configured.get(id) === address || coordinators.some((one) => one.id === id && one.address === address))
-        continue;
-      this.#net.undial(address);
-      this.#dialed.delete(id);
-    }
-    for (const { id, address } of coordinators) {
-      if (this.#dialed.get(id) !== address) this.#dial(id, address);
-    }
+  /** Gossip may know the leader where no coordinator in reach does. */
+  #joinGossip(): void {
+    const { gossip } = this.#parts;
+    gossip?.useStreams((to, message) => this.#net.send(to, message));
+    let told = '';
+    gossip?.listen({
+      news: () => {
+        const hint = this.#links.leader();
+        const text = JSON.stringify(hint);
+        if (hint === undefined || text === told) return;
+        told = text;
+        this.#take({ kind: 'leaderNamed', leader: hint.id });
+      },
+    });
   }
 
   #take(input: WorkerInput): void {
@@ -181,7 +196,8 @@ export class WorkerProcess {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
     this.#turns.stop();
-    await this.#plugins.close(ABORT_GRACE_MS);
+    this.#links.stop();
+    await Promise.all([this.#plugins.close(ABORT_GRACE_MS), this.#parts.gossip?.leave()]);
     await this.#net.close();
   }
 }

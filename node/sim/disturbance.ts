@@ -87,6 +87,7 @@ export class Disturbance {
       case 'log stall':
       case 'state stall':
       case 'disk error':
+      case 'full disk':
       case 'bit flip':
         this.#disturbDisk(fault, node);
         break;
@@ -104,7 +105,10 @@ export class Disturbance {
     }
   }
 
-  #disturbDisk(fault: 'log stall' | 'state stall' | 'disk error' | 'bit flip', node: SimCoordinator): void {
+  #disturbDisk(
+    fault: 'log stall' | 'state stall' | 'disk error' | 'full disk' | 'bit flip',
+    node: SimCoordinator,
+  ): void {
     const { logDisk, stateDisk } = node;
     switch (fault) {
       case 'log stall':
@@ -118,6 +122,10 @@ export class Disturbance {
         disk.flusher.failNext(() => this.#crash(node));
         break;
       }
+      case 'full disk':
+        stateDisk.room = this.#random.chance(0.5) ? 'none' : 'none to install';
+        this.#later(this.#durationUs(20), () => (stateDisk.room = 'enough'));
+        break;
       case 'bit flip':
         if (!logDisk.flipBit(this.#random)) break;
         // Until an operator brings the entry back (from the mirror of the disk, say), the node is of no use.

@@ -241,6 +241,13 @@ export const MUTANTS: readonly Mutant[] = [
     '',
   ),
   mutant(
+    'installs-before-the-term-is-on-disk',
+    'termBack',
+    RECEIVER,
+    'this.#install !== undefined && this.#replica.outbox.hardStateFlushed',
+    'this.#install !== undefined',
+  ),
+  mutant(
     'snapshot-without-keys',
     'oneMessagePerKey',
     'node/core/state/snapshot-stream.ts',
@@ -388,8 +395,8 @@ export const MUTANTS: readonly Mutant[] = [
     'acknowledges-appended',
     'acknowledgedApplied',
     LOOP,
-    '} else this.#appendEntry(commandKind, command, origin);',
-    '} else {\n      this.#answer(origin, { errorFields: [], items: [] });\n      this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });\n    }',
+    '} else this.#appendEntry(commandKind, command, origin, rows);',
+    '} else {\n      this.#answers.give(origin, { errorFields: [], items: [] });\n      this.#appendEntry(commandKind, command, { kind: "loop", applied: () => undefined });\n    }',
   ),
   mutant('refuses-what-may-be-kept', 'refusedNotKept', INGRESS, 'batch.maybeKept = true;', ''),
   mutant(
@@ -429,13 +436,47 @@ export const MUTANTS: readonly Mutant[] = [
     'for (const id of this.messages.instanceIdsOf(messageId)) {',
     'for (const id of [] as string[]) {',
   ),
+  mutant(
+    'raises-at-the-highest-level',
+    'featureLevel',
+    'node/feature-levels.ts',
+    'const common = Math.min(...members(membership)',
+    'const common = Math.max(...members(membership)',
+  ),
+  mutant(
+    'raises-without-learners',
+    'featureLevel',
+    'node/feature-levels.ts',
+    'Math.min(...members(membership).map(',
+    'Math.min(...membership.voters.map(',
+  ),
+  mutant(
+    'silence-is-support',
+    'featureLevel',
+    'node/feature-levels.ts',
+    'this.of(id) ?? FEATURE_LEVEL_FIRST));',
+    'this.of(id) ?? this.own));',
+  ),
+  {
+    // With a limit that simulated messages reach.
+    name: 'does-as-its-release-does',
+    check: 'stateHash',
+    edits: [
+      { file: MACHINE, find: 'ROWS_PER_MESSAGE_MAX = 20_000;', replace: 'ROWS_PER_MESSAGE_MAX = 4;' },
+      {
+        file: MACHINE,
+        find: 'this.featureLevel < SINCE.rowsPerMessage',
+        replace: 'this.#levelMax < SINCE.rowsPerMessage',
+      },
+    ],
+  },
   {
     name: 'stale-catalog-accepted',
     check: 'catalog',
     edits: [
       {
-        file: LOOP,
-        find: 'if (catalogVersion !== this.state.catalog.version || this.#proposals.catalogChanges > 0) {',
+        file: 'node/admission.ts',
+        find: 'if (catalogVersion !== catalog.version || proposals.catalogChanges > 0) {',
         replace: 'if (catalogVersion === undefined) {',
       },
       {
@@ -506,8 +547,8 @@ export const MUTANTS: readonly Mutant[] = [
       JITTER_BY_CHANCE,
       {
         file: 'node/core/state/overlay.ts',
-        find: 'this.hash = this.#host.crc32(value, this.#host.crc32(key, this.hash));',
-        replace: 'this.hash = this.#host.crc32(key, this.hash);',
+        find: 'this.#hash.addBytes(value);',
+        replace: '',
       },
     ],
   },

@@ -7,7 +7,7 @@ import type { DiskPlan } from './sim-disk.ts';
 export const FAULTS = [
   ...(['crash', 'crash in a write', 'crash after a vote', 'power loss', 'crash, then power loss'] as const),
   ...(['rolling restart', 'pause', 'slow loop', 'clock jump', 'clock freeze'] as const),
-  ...(['log stall', 'state stall', 'disk error', 'bit flip'] as const),
+  ...(['log stall', 'state stall', 'disk error', 'full disk', 'bit flip'] as const),
   ...PARTITIONS,
   ...(['reset', 'replay', 'slow network'] as const),
   ...(['worker crash', 'worker pause', 'worker cut', 'worker drain'] as const),
@@ -43,6 +43,8 @@ export interface Plan {
   changesMembers: boolean;
   spares: number;
   logKept: { entriesTrigger: number; entriesKept: number; bytesMax: number };
+  /** This share of the coordinators begins as an earlier release, and is upgraded at some restart. Absent: 0. */
+  earlierRelease?: number;
 }
 
 export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
@@ -89,6 +91,7 @@ export function makePlan(seed: number): Plan {
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
     ...membersPlan(Random.stream(seed, 'members plan'), coordinators),
+    earlierRelease: Random.stream(seed, 'releases plan').pick([0, 0, 0.5, 1]),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Runs seeds one after the other and sums up what they reached. */
 import { Counters } from './counters.ts';
-import { runSeed, type SeedReport } from './simulation.ts';
+import type { Outcome, Simulated } from './outcome.ts';
+import { runSeed } from './simulation.ts';
 import type { Check } from './violation.ts';
 
 export interface SeedsOptions {
@@ -12,6 +13,8 @@ export interface SeedsOptions {
   minutes: number | undefined;
   /** Stop at the first seed that this check fails. */
   stopAt: Check | undefined;
+  /** Of several processes, this one takes every `jobs`th seed. Absent: all of them. */
+  share?: { job: number; jobs: number };
 }
 
 export interface Failure {
@@ -22,6 +25,8 @@ export interface Failure {
 
 export interface Summary {
   seeds: number;
+  /** So many of them ran twice. */
+  twice: number;
   virtualSeconds: number;
   nodeSeconds: number;
   realSeconds: number;
@@ -29,8 +34,7 @@ export interface Summary {
   failures: Failure[];
 }
 
-/** States that a sound set of seeds reaches: what is never reached is not tested. */
-export const RARE_STATES = [
+const RARE_STATES = [
   ...['leader elected', 'two leaders of different terms at once', 'log suffix replaced', 'connection idle'],
   ...[
     'crash lost log writes',
@@ -56,16 +60,26 @@ export const RARE_STATES = [
   ...['damaged entry found', 'power loss took log writes from the page cache', 'TIMEOUT_NOW lost'],
   ...['leader with a stalled disk deposed', 'learner promoted under a partition'],
   ...['joint membership committed', 'membership committed', 'leader removed'],
+  ...['feature level raised', 'feature level raised in an upgrade', 'stopped as an earlier release'],
   ...['snapshot installed', 'snapshot installed with a joint membership in the log'],
+  ...[
+    'no room for a snapshot at its sender',
+    'no room for a snapshot at its receiver',
+    'no room to install a snapshot',
+  ],
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],
 ] as const;
 
-export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => void): Summary {
+/** Coordinators, workers and clients; that of the membership is in `swim/swim-seed.ts`. */
+export const CLUSTER: Simulated = { runSeed, rareStates: RARE_STATES };
+
+export function runSeeds({ runSeed }: Simulated, options: SeedsOptions, onSeed: (report: Outcome) => void): Summary {
   const startedMs = performance.now();
   const counters = new Counters();
-  const summary = { seeds: 0, virtualSeconds: 0, nodeSeconds: 0 };
+  const { job, jobs } = options.share ?? { job: 0, jobs: 1 };
+  const summary = { seeds: 0, twice: 0, virtualSeconds: 0, nodeSeconds: 0 };
   const failures: Failure[] = [];
-  for (let seed = options.from; seed < options.from + options.count; seed++) {
+  for (let seed = options.from + job; seed < options.from + options.count; seed += jobs) {
     if (options.minutes !== undefined && performance.now() - startedMs >= options.minutes * 60_000) break;
     const report = runSeed(seed);
     onSeed(report);
@@ -76,6 +90,7 @@ export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => 
     if (report.failure !== undefined) failures.push({ seed, ...report.failure });
     if (seed < options.from + options.twice) {
       const again = runSeed(seed);
+      summary.twice++;
       summary.nodeSeconds += again.nodeSeconds;
       if (again.traceHash !== report.traceHash) {
         failures.push({
@@ -91,20 +106,20 @@ export function runSeeds(options: SeedsOptions, onSeed: (report: SeedReport) => 
   return { ...summary, realSeconds, counts: Object.fromEntries(counters.counts), failures };
 }
 
-export function describe(summary: Summary): string[] {
-  const { seeds, virtualSeconds, nodeSeconds, realSeconds, counts, failures } = summary;
+export function describe({ rareStates }: Simulated, summary: Summary): string[] {
+  const { seeds, twice, virtualSeconds, nodeSeconds, realSeconds, counts, failures } = summary;
   const part = (names: readonly string[]): string => names.map((name) => `${name} ${counts[name] ?? 0}`).join(', ');
   const faults = Object.keys(counts)
     .filter((name) => name.startsWith('fault: '))
     .sort();
-  const reached = RARE_STATES.filter((name) => (counts[name] ?? 0) > 0);
-  const missed = RARE_STATES.filter((name) => (counts[name] ?? 0) === 0);
+  const reached = rareStates.filter((name) => (counts[name] ?? 0) > 0);
+  const missed = rareStates.filter((name) => (counts[name] ?? 0) === 0);
   const rate = Math.round(nodeSeconds / realSeconds);
   return [
     `faults: ${part(faults).replaceAll('fault: ', '')}`,
     `reached: ${part(reached)}`,
     ...(missed.length > 0 ? [`not reached: ${missed.join(', ')}`] : []),
-    `${seeds} seeds, ${Math.round(virtualSeconds)} simulated seconds, ${Math.round(nodeSeconds)} node-seconds in ` +
+    `${seeds} seeds (${twice} of them twice), ${Math.round(virtualSeconds)} simulated seconds, ${Math.round(nodeSeconds)} node-seconds in ` +
       `${realSeconds.toFixed(1)} s (${rate} node-seconds a second), ${failures.length} failed`,
   ];
 }

@@ -3,6 +3,7 @@ import { ANONYMOUS } from '../../api/access.ts';
 import { encodeCommand } from '../command-codec.ts';
 import { Random } from '../../base/random.ts';
 import type { SequencedWrite } from '../core/raft/outbox.ts';
+import { FEATURE_LEVEL, FEATURE_LEVEL_FIRST, FeatureLevelError } from '../core/state/feature-level.ts';
 import type { Writes } from '../core/state/store.ts';
 import type { Message } from '../core/tlv/messages.ts';
 import { Ingress } from '../ingress.ts';
@@ -27,6 +28,13 @@ const SLOW_TURN_US_MAX = 40_000;
 /** What the product says of an entry whose checksum is wrong. */
 const DAMAGE = 'on disk is intact';
 const SNAPSHOT_PIECE_BYTES = 16 * 1024;
+/** Over both limits: messages are refused, and task work waits. */
+const FULL_SHARE = 0.95;
+const NO_ROOM = 'the simulated disk is full';
+/** At each restart. */
+const UPGRADE_CHANCE = 0.4;
+/** Until an operator has installed the release that a node asks for. */
+const INSTALL_US_MAX = 5_000_000;
 
 /** Of an operator's orders: no request of an ingress. */
 const ORDER_ID = Number.MAX_SAFE_INTEGER;
@@ -52,6 +60,9 @@ export class SimCoordinator implements Endpoint {
   readonly #random: Random;
   #running: Running | undefined;
   #disks = 1;
+  /** That its release supports. */
+  featureLevel: number = FEATURE_LEVEL;
+  readonly wasEarlier: boolean;
   readonly #logDisks = new Map<string, SimLogDisk>();
   /** Called once when this process is gone: connections to it break. */
   readonly onGone = new Set<() => void>();
@@ -76,6 +87,8 @@ export class SimCoordinator implements Endpoint {
     this.logDisk = new SimLogDisk(queue, Random.stream(seed, `log disk:${id}`), plan.logDisk, counters);
     this.stateDisk = new SimStateDisk(queue, Random.stream(seed, `state disk:${id}`), plan.stateDisk, counters);
     this.#logDisks.set(this.dataUuid, this.logDisk);
+    this.wasEarlier = Random.stream(seed, `release:${id}`).chance(plan.earlierRelease ?? 0);
+    if (this.wasEarlier) this.featureLevel = FEATURE_LEVEL_FIRST;
   }
 
   /** Which disk it has. */
@@ -113,11 +126,14 @@ export class SimCoordinator implements Endpoint {
     const { trace } = this.#world;
     this.process.start();
     const { incarnation } = this.process;
+    if (this.featureLevel < FEATURE_LEVEL && incarnation > 1 && this.#random.chance(UPGRADE_CHANCE)) {
+      this.featureLevel = FEATURE_LEVEL;
+    }
     trace.note(this.id, `start ${incarnation}`);
     // The boot record is written and flushed, and everything before it.
     this.logDisk.sync();
     this.stateDisk.open();
-    if (this.#stopsAtDamage(() => this.#start())) this.#tick();
+    if (this.#mayStop(() => this.#start())) this.#tick();
   }
 
   #start(): void {
@@ -137,6 +153,7 @@ export class SimCoordinator implements Endpoint {
         store: this.stateDisk.store,
         boot: this.logDisk.boot,
         logBytes: () => this.logDisk.bytes,
+        storage: () => ({ what: 'disk', share: this.stateDisk.room === 'none' ? FULL_SHARE : 0 }),
       },
       this.clock.now(),
     );
@@ -171,11 +188,15 @@ export class SimCoordinator implements Endpoint {
     this.logDisk.flusher.heal();
     this.stateDisk.flusher.heal();
     this.logDisk.repair();
+    this.stateDisk.room = 'enough';
     this.clock.heal();
     this.crashInWrite = undefined;
     this.crashAfterVote = undefined;
     this.slowTurnUsMax = 0;
     this.process.resume();
+    if (this.featureLevel === FEATURE_LEVEL) return;
+    this.featureLevel = FEATURE_LEVEL;
+    this.crash();
   }
 
   #end(why: string): void {
@@ -191,17 +212,30 @@ export class SimCoordinator implements Endpoint {
     for (const notify of gone) notify();
   }
 
-  /** A node that finds its disk damaged stops, with an error that says so: false. */
-  #stopsAtDamage(run: () => void): boolean {
+  /** A node stops with an error that says so when its disk is damaged, or its release too early: false. */
+  #mayStop(run: () => void): boolean {
     try {
       run();
       return true;
     } catch (error) {
+      if (error instanceof FeatureLevelError && this.featureLevel < FEATURE_LEVEL) {
+        this.#world.counters.add('stopped as an earlier release');
+        this.#upgrade();
+        return false;
+      }
       if (!(error instanceof Error) || !error.message.includes(DAMAGE) || !this.logDisk.damaged) throw error;
       this.#world.counters.add('damaged entry found');
       this.crash();
       return false;
     }
+  }
+
+  #upgrade(): void {
+    this.crash();
+    this.featureLevel = FEATURE_LEVEL;
+    this.#world.queue.after(this.#random.integer(1_000, INSTALL_US_MAX), () => {
+      if (!this.process.alive) this.boot();
+    });
   }
 
   /** A front end of this process calls its gateway; false when the process is not there. */
@@ -251,6 +285,7 @@ export class SimCoordinator implements Endpoint {
       activeInstancesMax: 10_000,
       workerLossMs: WORKER_LOSS_MS,
       logKept: plan.logKept,
+      featureLevel: this.featureLevel,
     };
   }
 
@@ -295,9 +330,21 @@ export class SimCoordinator implements Endpoint {
         if (input !== undefined) this.#take(input);
       });
     };
+    /** Further pieces of it may still come. */
+    let refusedId: string | undefined;
+    const refuse = (snapshotId: string): void => {
+      refusedId = snapshotId;
+      later(() => ({ kind: 'snapshotRefused', snapshotId, noRoom: NO_ROOM }));
+    };
     return {
       take: (snapshotId) => {
-        later(() => ({ kind: 'snapshotTaken', snapshotId, head: snapshots.take(snapshotId) }));
+        later(() => {
+          if (this.stateDisk.room === 'none') return { kind: 'snapshotNotTaken', snapshotId, noRoom: NO_ROOM };
+          const taken = snapshots.take(snapshotId);
+          return taken === undefined
+            ? { kind: 'snapshotNotTaken', snapshotId }
+            : { kind: 'snapshotTaken', snapshotId, ...taken };
+        });
       },
       read: (snapshotId, offset, bytesMax) => {
         // Small pieces, or no state of a simulation had more than one.
@@ -308,10 +355,21 @@ export class SimCoordinator implements Endpoint {
       },
       drop: (snapshotId) => snapshots.drop(snapshotId),
       keep: (snapshotId, offset, bytes) => {
+        if (offset === 0) refusedId = undefined;
+        if (refusedId === snapshotId) return;
+        if (this.stateDisk.room === 'none') {
+          refuse(snapshotId);
+          return;
+        }
         const kept = snapshots.keep(snapshotId, offset, bytes);
         later(() => ({ kind: 'snapshotKept', snapshotId, offset: kept }));
       },
       install: (snapshotId, anchor) => {
+        if (this.stateDisk.room !== 'enough') {
+          this.#world.counters.add('no room to install a snapshot');
+          refuse(snapshotId);
+          return;
+        }
         const { incarnation } = this.process;
         this.#world.counters.add('snapshot installed');
         this.stateDisk.install(snapshotId, anchor, () => {
@@ -370,7 +428,7 @@ export class SimCoordinator implements Endpoint {
     const slow = this.#random.chance(0.001) ? SLOW_TURN_US_MAX : TURN_DELAY_US_MAX;
     this.process.deliverAfter(this.#random.integer(0, Math.max(slow, this.slowTurnUsMax)), () => {
       running.turnScheduled = false;
-      this.#stopsAtDamage(() => {
+      this.#mayStop(() => {
         if (this.#turn(running)) this.#scheduleTurn();
       });
     });

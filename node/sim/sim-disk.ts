@@ -267,6 +267,11 @@ export class SimLogDisk implements LogReader {
 export class SimStateDisk {
   readonly flusher: Flusher;
   store = new MemoryStore();
+  /**
+   * For snapshots: none also tells the leader, and what is already under way to log and state still fits; or the disk is
+   * found to be full by an installation.
+   */
+  room: 'enough' | 'none' | 'none to install' = 'enough';
   /** Taken and coming in: not on the disk yet, so they die with the process. */
   snapshots = new MemorySnapshots(nodeHost, this.store);
   readonly #counters: Counters;

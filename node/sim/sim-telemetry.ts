@@ -19,6 +19,9 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     taskAssigned: nothing,
     taskRetried: () => counters.add('task retried'),
     taskRedispatched: () => counters.add('task redispatched'),
+    workerLossesSuspended: (suspended) => {
+      if (suspended) counters.add('worker losses suspended');
+    },
     resultStale: () => counters.add('stale result'),
     instanceStarted: nothing,
     instanceEnded: (_workflow, status) => counters.add(`instance ${status}`),
@@ -30,6 +33,7 @@ export function coordinatorMetrics(counters: Counters): CoordinatorMetrics {
     raftProgress: nothing,
     commitLatency: nothing,
     swept: (table, count) => counters.add(`swept ${table}`, count),
+    snapshotWithoutRoom: (side) => counters.add(`no room for a snapshot at its ${side}`),
     storageLevel: (level) => counters.add(`storage ${level}`),
     stateHashMismatch: () => demand(false, 'stateHash', () => 'the product itself found a replica that has diverged'),
   };

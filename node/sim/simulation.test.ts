@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { runSeeds } from './run-seeds.ts';
+import { CLUSTER, runSeeds } from './run-seeds.ts';
 import { runSeed } from './simulation.ts';
 
 describe('runSeed()', () => {
   it('holds every promise over a few seeds, and does the same twice', () => {
-    const summary = runSeeds({ from: 1, count: 4, twice: 2, minutes: undefined, stopAt: undefined }, () => undefined);
+    const options = { from: 1, count: 4, twice: 2, minutes: undefined, stopAt: undefined };
+    const summary = runSeeds(CLUSTER, options, () => undefined);
     expect(summary.failures).toEqual([]);
     expect(summary.seeds).toBe(4);
     expect(summary.virtualSeconds).toBeGreaterThan(4 * 120);

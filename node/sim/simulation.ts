@@ -1,6 +1,7 @@
 /** One seed: a cluster, its clients and its faults in virtual time, with every check on. */
 import { Random } from '../../base/random.ts';
 import { isJoint, membershipOf, members } from '../core/raft/membership.ts';
+import { FEATURE_LEVEL } from '../core/state/feature-level.ts';
 import { Admin } from './admin.ts';
 import { checkContent, checkHistory } from './checks/final-checks.ts';
 import { History } from './checks/history.ts';
@@ -11,11 +12,12 @@ import { Client } from './client.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
 import { makePlan, type Plan } from './plan.ts';
+import type { Outcome } from './outcome.ts';
 import { Roster } from './roster.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimCoordinator } from './sim-coordinator.ts';
 import { SimWorker } from './sim-worker.ts';
-import { type Check, demand, Violation } from './violation.ts';
+import { demand, Violation } from './violation.ts';
 import { Workload } from './workload.ts';
 import { makeWorld, type World } from './world.ts';
 
@@ -29,16 +31,10 @@ const LOOK_US = 250_000;
 /** More events than any sound run has: the simulation itself spins. */
 const EVENTS_MAX = 3_000_000;
 
-export interface SeedReport {
-  seed: number;
-  traceHash: string;
-  virtualSeconds: number;
-  nodeSeconds: number;
+export interface SeedReport extends Outcome {
   events: number;
-  counts: ReadonlyMap<string, number>;
   /** How many faults it had, those left out among them. */
   faults: number;
-  failure: { check: Check; detail: string } | undefined;
 }
 
 export function runSeed(seed: number, print?: (line: string) => void): SeedReport {
@@ -77,7 +73,7 @@ export function runPlan(seed: number, plan: Plan, print?: (line: string) => void
 class Simulation {
   readonly #world: World;
   readonly #raft: RaftChecks;
-  readonly #state = new StateChecks();
+  readonly #state: StateChecks;
   readonly #history: History;
   readonly #coordinators: readonly SimCoordinator[];
   readonly #roster: Roster;
@@ -93,13 +89,14 @@ class Simulation {
     this.#world = world;
     this.#random = Random.stream(seed, 'simulation');
     this.#raft = new RaftChecks(counters, () => network.cut);
+    const ids = Array.from({ length: plan.coordinators + plan.spares }, (_, i) => `c${i + 1}`);
+    const voters = ids.slice(0, plan.coordinators);
+    this.#state = new StateChecks(counters, membershipOf(voters));
     this.#history = new History(queue, this.#state);
     const clock = (): SimClock => {
       const rate = 1 + plan.drift * (2 * this.#random.fraction() - 1);
       return new SimClock(queue, rate, this.#random.integer(-plan.skewMs, plan.skewMs));
     };
-    const ids = Array.from({ length: plan.coordinators + plan.spares }, (_, i) => `c${i + 1}`);
-    const voters = ids.slice(0, plan.coordinators);
     const checks = [this.#raft, new ElectionChecks(counters, plan.timing.electionMsMax), this.#state];
     this.#coordinators = ids.map((id) => new SimCoordinator(world, id, voters, clock(), checks));
     this.#workers = Array.from({ length: plan.workers }, (_, i) => {
@@ -112,6 +109,7 @@ class Simulation {
     this.#roster = new Roster(this.#coordinators, membershipOf(voters));
     this.#admin = new Admin(world, this.#roster);
     this.#raft.watch(this.#roster);
+    this.#state.watch(this.#coordinators);
     this.#client = new Client(world, this.#roster, Random.stream(seed, 'client'), this.#history);
     this.#workload = new Workload(world, this.#client, this.#history);
     this.#nemesis = new Nemesis(world, this.#coordinators, this.#workers);
@@ -192,6 +190,8 @@ class Simulation {
       if (!ids.includes(id) || this.#roster.isLost(node)) continue;
       const applied = coordinator?.state.appliedIndex;
       if (applied !== lastIndex) return `${id} is at ${String(applied)} of ${lastIndex}`;
+      const level = coordinator?.state.featureLevel;
+      if (level !== FEATURE_LEVEL) return `${id} has feature level ${String(level)}`;
     }
     const { unfinished, open } = this.#client;
     if (unfinished > 0 || open > 0) return `clients wait: ${unfinished} messages, ${open} calls`;

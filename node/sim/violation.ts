@@ -13,6 +13,7 @@ export const CHECKS = {
   preVote: 'nobody campaigns whom a majority would not elect, or the leader has not asked to',
   checkQuorum: 'a leader that a majority does not answer stops leading',
   stableLeader: 'in calm nobody takes the leadership from whoever has it',
+  featureLevel: 'no member is of a release too early for what its cluster is raised to',
   stateHash: 'equal state hash at equal index, live and after a restart',
   replicaContent: 'equal content at equal index',
   acknowledgedApplied: 'what a client is told as done is applied',
@@ -31,14 +32,31 @@ export const CHECKS = {
   assertion: 'no assertion of the product fails',
 } as const;
 
-export type Check = keyof typeof CHECKS;
+/** The same for the seeds of the membership (`swim/`). */
+export const SWIM_CHECKS = {
+  incarnationBack: 'the incarnation of a member, and the version of its details, never go back, over restarts too',
+  standingBack: 'what a member holds of another one never goes back',
+  healthyFailed: 'nobody fails a member that runs and that it can reach',
+  healthyAccused: 'without loss nobody accuses a member that runs and that it can reach',
+  oneView: 'once all is healed, everybody soon holds the living for alive and the others for gone',
+  datagramSize: 'no datagram is larger than 1,400 bytes',
+  forged: 'what was not sealed by a member is dropped',
+  replayed: 'a datagram is taken once',
+} as const;
+
+export type SwimCheck = keyof typeof SWIM_CHECKS;
+export type Check = keyof typeof CHECKS | SwimCheck;
+
+export function isSwimCheck(check: Check): check is SwimCheck {
+  return Object.hasOwn(SWIM_CHECKS, check);
+}
 
 export class Violation extends Error {
   override readonly name = 'Violation';
   readonly check: Check;
 
   constructor(check: Check, detail: string) {
-    super(`${CHECKS[check]}: ${detail}`);
+    super(`${{ ...CHECKS, ...SWIM_CHECKS }[check]}: ${detail}`);
     this.check = check;
   }
 }

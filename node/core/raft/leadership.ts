@@ -66,7 +66,7 @@ export class Leadership {
       // Another disk has nothing of what the one before had.
       if (peers.includes(id) && this.#disks.get(id) === memberInfo(membership, id).dataUuid) continue;
       this.progress.delete(id);
-      this.snapshots.end(id);
+      this.snapshots.settle(id);
     }
     for (const id of peers) {
       // That entry is the probe, so that a new member is asked for what it has even in an idle cluster.
@@ -217,7 +217,7 @@ export class Leadership {
     const advanced = answer.matchIndex > progress.matchIndex;
     progress.acknowledged(answer.matchIndex, nowMs);
     if (progress.mode === 'snapshot' && progress.matchIndex > 0 && this.#replica.log.reaches(progress.matchIndex)) {
-      this.snapshots.end(from);
+      this.snapshots.settle(from);
       progress.probe(progress.matchIndex + 1);
       progress.acknowledged(progress.matchIndex, nowMs);
     }

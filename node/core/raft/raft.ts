@@ -135,6 +135,11 @@ export class Raft {
     return this.#leadership.isActive(peer);
   }
 
+  /** Leader: why `peer` waits for a snapshot that it needs: there is no room, here or there. */
+  snapshotWait(peer: string): string | undefined {
+    return this.#leadership.snapshots.waitReason(peer);
+  }
+
   /** The other members' wall clocks, brought forward to now (ms since the epoch): those that answered lately. */
   peerWallClocks(): number[] {
     const clocks: number[] = [];
@@ -294,8 +299,8 @@ export class Raft {
 
   // ---- snapshots: the driver's answers to `snapshots` of an output -----------------------------------------------------
 
-  snapshotTaken(snapshotId: string, head: SnapshotHead | undefined): void {
-    this.#leadership.snapshots.taken(snapshotId, head);
+  snapshotTaken(snapshotId: string, head: SnapshotHead | undefined, noRoom?: string): void {
+    this.#leadership.snapshots.taken(snapshotId, head, noRoom);
   }
 
   snapshotRead(snapshotId: string, offset: number, bytes: Uint8Array, done: boolean): void {
@@ -304,6 +309,10 @@ export class Raft {
 
   snapshotStored(snapshotId: string, offset: number): void {
     this.#receiver.stored(snapshotId, offset);
+  }
+
+  snapshotRefused(snapshotId: string, noRoom: string): void {
+    this.#receiver.refused(snapshotId, noRoom);
   }
 
   snapshotInstalled(snapshotId: string): void {

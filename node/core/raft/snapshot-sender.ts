@@ -5,7 +5,9 @@
  *
  * Invariants
  * 1. One snapshot per member at a time, TRANSFERS_MAX in all; members that do not answer get none.
- * 2. A piece is sent again, from the receiver's own offset, until the receiver has acknowledged it: a lost connection
+ * 2. For want of room, here or there, it waits, twice as long each time; a copy of the state that was taken is kept, so
+ *    that asking again costs one piece.
+ * 3. A piece is sent again, from the receiver's own offset, until the receiver has acknowledged it: a lost connection
  *    costs what was in flight.
  */
 import type { Body } from '../tlv/messages.ts';
@@ -16,6 +18,8 @@ export const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 /** Unacknowledged pieces per receiver. */
 export const SNAPSHOT_INFLIGHT_MAX = 4;
 export const TRANSFERS_MAX = 2;
+/** The longest wait for room. */
+export const ROOM_WAIT_MS_MAX = 10_000;
 
 /** What the driver is asked for; it answers with `taken` and `chunk`. */
 export type SnapshotRead =
@@ -28,6 +32,15 @@ export interface SnapshotHead {
   lastIndex: number;
   membership: Membership;
   membershipIndex: number;
+  sizeBytes: number;
+}
+
+/** For want of room, on either side. */
+interface Wait {
+  untilMs: number;
+  /** How often it came to that, since this member last had what it needs. */
+  count: number;
+  reason: string;
 }
 
 interface Transfer {
@@ -47,6 +60,7 @@ export class SnapshotSender {
   readonly #replica: Replica;
   readonly #transfers = new Map<string, Transfer>();
   #reads: SnapshotRead[] = [];
+  readonly #waits = new Map<string, Wait>();
   #count = 0;
   /** After one that came to nothing. */
   #notBeforeMs = -Infinity;
@@ -61,10 +75,18 @@ export class SnapshotSender {
     return transfer?.head?.lastIndex;
   }
 
+  /** Why `peer` gets none at present: there is no room, here or there. */
+  waitReason(peer: string): string | undefined {
+    const isUnderWay = (this.#transfers.get(peer)?.ackedOffset ?? 0) > 0;
+    return isUnderWay ? undefined : this.#waits.get(peer)?.reason;
+  }
+
   /** `peer` needs a snapshot and is there: begins one unless one is under way, or too many are. */
   want(peer: string): void {
     const { nodeId, term, nowMs } = this.#replica;
-    if (this.#transfers.has(peer) || this.#transfers.size >= TRANSFERS_MAX || nowMs < this.#notBeforeMs) return;
+    if (this.#transfers.has(peer) || nowMs < this.#notBeforeMs || this.#isWaiting(peer)) return;
+    const busy = [...this.#transfers.keys()].filter((other) => !this.#isWaiting(other));
+    if (busy.length >= TRANSFERS_MAX) return;
     this.#count++;
     const snapshotId = `${nodeId}.${String(term)}.${String(this.#count)}`;
     this.#transfers.set(peer, {
@@ -84,16 +106,27 @@ export class SnapshotSender {
 
   endAll(): void {
     for (const peer of [...this.#transfers.keys()]) this.end(peer);
+    this.#waits.clear();
   }
 
-  /** Undefined: the driver cannot take one now; it is asked again when the member is seen to need it still. */
-  taken(snapshotId: string, head: SnapshotHead | undefined): void {
+  /** `peer` has what it needs, or is no member any more. */
+  settle(peer: string): void {
+    this.end(peer);
+    this.#waits.delete(peer);
+  }
+
+  /**
+   * Undefined: the driver cannot take one now; it is asked again when the member is seen to need it still, after a wait
+   * if `noRoom` says that there is no room for it.
+   */
+  taken(snapshotId: string, head: SnapshotHead | undefined, noRoom?: string): void {
     const transfer = this.#find(snapshotId);
     if (transfer === undefined) {
       this.#reads.push({ kind: 'drop', snapshotId });
       return;
     }
     const { log } = this.#replica;
+    if (noRoom !== undefined) this.#wait(transfer.peer, noRoom);
     if (head === undefined || head.lastIndex < log.firstIndex || head.lastIndex === 0) {
       this.#giveUp(transfer);
       return;
@@ -117,7 +150,13 @@ export class SnapshotSender {
     const transfer = this.#transfers.get(from);
     if (transfer?.snapshotId !== answer.snapshotId) return;
     const { nowMs } = this.#replica;
-    const { ok, offset } = answer;
+    const { ok, offset, noRoom } = answer;
+    if (noRoom !== undefined) {
+      this.#wait(from, noRoom);
+      transfer.ackedOffset = 0;
+      this.#goBack(transfer);
+      return;
+    }
     if (ok) {
       if (offset > transfer.ackedOffset) {
         transfer.ackedOffset = offset;
@@ -143,6 +182,7 @@ export class SnapshotSender {
   look(isThere: (peer: string) => boolean): void {
     for (const transfer of [...this.#transfers.values()]) {
       if (!isThere(transfer.peer)) this.end(transfer.peer);
+      else if (this.#isWaiting(transfer.peer)) continue;
       else if (!transfer.reading && this.#replica.nowMs - transfer.movedMs >= this.#resendMs) this.#goBack(transfer);
     }
   }
@@ -156,6 +196,16 @@ export class SnapshotSender {
   get #resendMs(): number {
     const { electionMsMin, heartbeatMs } = this.#replica.config;
     return Math.max(electionMsMin, 5 * heartbeatMs);
+  }
+
+  #wait(peer: string, reason: string): void {
+    const count = (this.#waits.get(peer)?.count ?? 0) + 1;
+    const waitMs = Math.min(this.#resendMs * 2 ** (count - 1), ROOM_WAIT_MS_MAX);
+    this.#waits.set(peer, { untilMs: this.#replica.nowMs + waitMs, count, reason });
+  }
+
+  #isWaiting(peer: string): boolean {
+    return this.#replica.nowMs < (this.#waits.get(peer)?.untilMs ?? -Infinity);
   }
 
   #goBack(transfer: Transfer): void {
@@ -178,7 +228,7 @@ export class SnapshotSender {
   #readNext(transfer: Transfer): void {
     const { snapshotId, nextOffset: offset, ackedOffset, endOffset, reading, head } = transfer;
     const isFull = offset - ackedOffset >= SNAPSHOT_INFLIGHT_MAX * SNAPSHOT_CHUNK_BYTES;
-    if (head === undefined || reading || isFull || offset >= endOffset) return;
+    if (head === undefined || reading || isFull || offset >= endOffset || this.#isWaiting(transfer.peer)) return;
     transfer.reading = true;
     this.#reads.push({ kind: 'read', snapshotId, offset, bytesMax: SNAPSHOT_CHUNK_BYTES });
   }
@@ -186,7 +236,7 @@ export class SnapshotSender {
   #send(transfer: Transfer, head: SnapshotHead, chunk: Uint8Array, done: boolean): void {
     const { peer, snapshotId, nextOffset: offset } = transfer;
     const { host, term, nodeId: leaderId, log, outbox } = this.#replica;
-    const { lastIndex, membership, membershipIndex } = head;
+    const { lastIndex, membership, membershipIndex, sizeBytes } = head;
     const lastTerm = log.termAt(lastIndex);
     // Cut away while this went on (a member that takes longer than the whole kept log): it begins again.
     if (lastTerm === undefined) {
@@ -197,6 +247,7 @@ export class SnapshotSender {
       anchor: log.entry(lastIndex).bytes,
       membership: encodeMembership(host, membership),
       membershipIndex,
+      sizeBytes,
     };
     outbox.send(peer, {
       kind: 'INSTALL_SNAPSHOT',

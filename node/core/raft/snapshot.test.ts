@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
-import { SNAPSHOT_CHUNK_BYTES, SNAPSHOT_INFLIGHT_MAX } from './snapshot-sender.ts';
+import { ROOM_WAIT_MS_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_INFLIGHT_MAX } from './snapshot-sender.ts';
 import { ELECTION_MS_MAX, type Flying, HEARTBEAT_MS, TestGroup } from './test-group.ts';
 
 const isPiece = ({ message }: Flying) => message.kind === 'INSTALL_SNAPSHOT';
@@ -144,6 +144,92 @@ describe('a member that needs what is cut away', () => {
     expect(group.raft('b').role).toBe('leader');
     expect(group.node('c').installs).toBe(1);
     expect(group.raft('c').log.lastChecksum).toBe(group.raft('b').log.lastChecksum);
+  });
+});
+
+describe('a snapshot that has no room', () => {
+  const WHY = 'the disk is full';
+
+  /** How often a first piece was sent while so much time passed. */
+  function offers(group: TestGroup, ms: number): number {
+    let count = 0;
+    group.lost = ({ message }) => {
+      if (message.kind === 'INSTALL_SNAPSHOT' && message.body.offset === 0) count++;
+      return false;
+    };
+    group.run(ms);
+    return count;
+  }
+
+  it('at the receiver is refused with the reason, and offered again, ever less often', () => {
+    const group = behind(6 * SNAPSHOT_CHUNK_BYTES);
+    group.node('c').noRoom = WHY;
+    expect(offers(group, 3_000)).toBeGreaterThanOrEqual(2);
+    expect(group.raft('a').snapshotWait('c')).toBe(WHY);
+    group.run(20_000);
+    expect(offers(group, 10 * ROOM_WAIT_MS_MAX)).toBeLessThanOrEqual(11);
+    expect(group.raft('c').installing).toBe(false);
+    expect(group.raft('c').leaderId).toBe('a');
+    group.node('c').noRoom = undefined;
+    group.run(ROOM_WAIT_MS_MAX + ELECTION_MS_MAX);
+    expect(group.node('c').installs).toBe(1);
+    expectCaughtUp(group, 'c');
+    expect(group.raft('a').snapshotWait('c')).toBeUndefined();
+  });
+
+  it('at the sender is not taken, and asked for again', () => {
+    const group = behind();
+    group.node('a').noRoom = WHY;
+    expect(offers(group, 20_000)).toBe(0);
+    expect(group.raft('a').snapshotWait('c')).toBe(WHY);
+    group.node('a').noRoom = undefined;
+    group.run(ROOM_WAIT_MS_MAX + ELECTION_MS_MAX);
+    expect(group.node('c').installs).toBe(1);
+    expectCaughtUp(group, 'c');
+    expect(group.raft('a').snapshotWait('c')).toBeUndefined();
+  });
+
+  it('when it is to be installed goes no further, and the node goes on as it was', () => {
+    const group = behind();
+    const c = group.node('c');
+    c.autoInstall = false;
+    group.heal();
+    group.run(ELECTION_MS_MAX);
+    expect(c.raft.installing).toBe(true);
+    c.raft.snapshotRefused(c.pendingInstall!.snapshotId, WHY);
+    expect(c.raft.installing).toBe(false);
+    group.settle();
+    expect(group.raft('a').snapshotWait('c')).toBe(WHY);
+    c.autoInstall = true;
+    group.run(ROOM_WAIT_MS_MAX);
+    expect(c.installs).toBe(1);
+    expectCaughtUp(group, 'c');
+  });
+
+  it('waits for room alone: others get theirs meanwhile', () => {
+    const group = new TestGroup(nodeHost, ['a', 'b', 'c'], 1, ['d', 'e']);
+    group.elect('a');
+    // Two wait for room, as many as are sent to at once, and then c has to have a snapshot as well.
+    group.partition(['a', 'b', 'c'], ['d'], ['e']);
+    for (const id of ['d', 'e']) {
+      group.change('a', { kind: 'addLearner', id });
+      group.settle();
+    }
+    group.run(2 * ELECTION_MS_MAX, ['a', 'b', 'c']);
+    group.cut('a', group.raft('a').commitIndex);
+    for (const id of ['d', 'e']) group.node(id).noRoom = WHY;
+    group.heal();
+    group.run(ELECTION_MS_MAX);
+    expect([group.raft('a').snapshotWait('d'), group.raft('a').snapshotWait('e')]).toEqual([WHY, WHY]);
+    group.lost = ({ from, to }) => from === 'c' || to === 'c';
+    for (let i = 0; i < 5; i++) group.propose('a', `z${String(i)}`);
+    group.settle();
+    group.run(2 * ELECTION_MS_MAX);
+    group.cut('a', group.raft('a').commitIndex);
+    group.heal();
+    group.run(ELECTION_MS_MAX);
+    expect(group.node('c').installs).toBe(1);
+    expectCaughtUp(group, 'c');
   });
 });
 

@@ -87,6 +87,8 @@ export class TestNode {
   autoInstall = true;
   pendingInstall: { snapshotId: string; anchor: Uint8Array } | undefined;
   installs = 0;
+  /** Set: no snapshot is taken or kept. */
+  noRoom: string | undefined;
   readonly #boot: (node: TestNode) => Raft;
 
   constructor(id: string, boot: (id: string, node: TestNode) => Raft) {
@@ -233,7 +235,9 @@ export class TestGroup {
         const bytes = this.host.alloc(this.host.textByteLength(state));
         this.host.writeText(state, bytes, 0);
         this.#snapshots.set(snapshotId, bytes);
-        raft.snapshotTaken(snapshotId, { lastIndex, membership, membershipIndex });
+        if (node.noRoom === undefined) {
+          raft.snapshotTaken(snapshotId, { lastIndex, membership, membershipIndex, sizeBytes: bytes.length });
+        } else raft.snapshotTaken(snapshotId, undefined, node.noRoom);
         break;
       }
       case 'read': {
@@ -248,6 +252,10 @@ export class TestGroup {
         break;
       case 'store':
         if (effect.offset === 0) node.kept = [];
+        if (node.noRoom !== undefined) {
+          raft.snapshotRefused(snapshotId, node.noRoom);
+          break;
+        }
         node.kept.push(effect.bytes);
         raft.snapshotStored(snapshotId, effect.offset + effect.bytes.length);
         break;

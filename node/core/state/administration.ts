@@ -6,6 +6,7 @@ import type { Rule } from '../../../api/rule.ts';
 import type { Workflow } from '../../../api/workflow.ts';
 import { DistricError } from '../../../base/errors.ts';
 import type { Host } from '../../../base/host.ts';
+import { isoTime } from '../../../base/iso-time.ts';
 import { decode, type Infer } from '../tlv/struct.ts';
 import type { Now } from '../workflow/schedule.ts';
 import { type AccessTable, keyResource } from './access-table.ts';
@@ -17,8 +18,10 @@ import {
   COMMAND,
   CreateKey,
   DeleteDocument,
+  EndDrain,
   NoteBackup,
   Note,
+  OrderDrain,
   PutDocument,
   RevokeKey,
   RotateKey,
@@ -27,11 +30,13 @@ import {
 import type { StateEvent } from './events.ts';
 import type { InstanceTable } from './instance-table.ts';
 import { DONE, type ProposalResult } from './outcomes.ts';
+import type { DrainOrder, WorkerTable } from './worker-table.ts';
 
 export interface AdministrationParts {
   host: Host;
   catalog: Catalog;
   instances: InstanceTable;
+  workers: WorkerTable;
   access: AccessTable;
   audit: AuditLog;
   emit: (event: StateEvent) => void;
@@ -115,6 +120,9 @@ export class Administration {
         return this.#keyOrder(kind, payload, now);
       case COMMAND.transferLeadership:
         return this.#transfer(decode(host, TransferLeadership, payload));
+      case COMMAND.orderDrain:
+      case COMMAND.endDrain:
+        return this.#drainOrder(kind, payload, now);
       default:
         return undefined;
     }
@@ -203,6 +211,29 @@ export class Administration {
     return { actor, action: 'leader.transfer', target: `member/${target}`, look: () => null, run };
   }
 
+  // ---- workers -----------------------------------------------------------------------------------------------------
+
+  #drainOrder(kind: number, payload: Uint8Array, { timeMs, wallMs }: Now): Order {
+    const { host, workers, emit } = this.#parts;
+    const order = (action: string, workerId: string, actor: ActorField | undefined, change: () => void): Order => {
+      const look = (): unknown => drainResource(workerId, workers.drains.get(workerId));
+      const run = (): unknown => {
+        change();
+        emit({ kind: 'drainChanged', workerId });
+        return look();
+      };
+      return { actor, action, target: `worker/${workerId}`, look, run };
+    };
+    if (kind === COMMAND.orderDrain) {
+      const { workerId, graceMs, actor } = decode(host, OrderDrain, payload);
+      return order('worker.drain', workerId, actor, () =>
+        workers.orderDrain({ workerId, orderedAt: wallMs, graceMs, dueMs: timeMs + graceMs }),
+      );
+    }
+    const { workerId, actor } = decode(host, EndDrain, payload);
+    return order('worker.undrain', workerId, actor, () => workers.endDrain(workerId));
+  }
+
   // ---- keys --------------------------------------------------------------------------------------------------------
 
   #keyOrder(kind: number, payload: Uint8Array, { wallMs }: Now): Order {
@@ -234,6 +265,12 @@ export class Administration {
     const { id, hash, overlapMs } = command;
     return order('key.rotate', command, () => access.rotate(id, hash, overlapMs, wallMs));
   }
+}
+
+function drainResource(id: string, order: DrainOrder | undefined): unknown {
+  return order === undefined
+    ? { id, draining: false }
+    : { id, draining: true, ordered_at: isoTime(order.orderedAt), grace_ms: order.graceMs };
 }
 
 function answer({ change, stored }: { change: Change; stored: StoredDocument }): unknown {

@@ -48,6 +48,8 @@ export class Catalog {
   readonly #host: Host;
   readonly #overlay: Overlay;
   version = 0;
+  /** Rises with every change of a rule or a workflow; of this process only. */
+  edition = 0;
   readonly rules = new Map<string, Stored<Rule>>();
   readonly workflows = new Map<string, Stored<Workflow>>();
   #plans = new Map<string, Plan>();
@@ -89,6 +91,7 @@ export class Catalog {
     if (!force) refuseOwned('rule', stored.document, undefined);
     this.rules.delete(id);
     this.version++;
+    this.edition++;
     this.#overlay.delete(ruleKey(id));
   }
 
@@ -116,6 +119,14 @@ export class Catalog {
     }
     this.workflows.delete(id);
     this.#overlay.delete(workflowKey(id));
+  }
+
+  /** Instances and tasks that a message which matches this rule starts, before any `dedupe`. */
+  rowsOf({ actions }: Rule): number {
+    return actions.reduce(
+      (sum, { workflow }) => sum + 1 + (this.workflows.get(workflow)?.document.tasks.length ?? 0),
+      0,
+    );
   }
 
   /** The plan a new instance of `workflow` is pinned to; undefined when there is no such workflow. */
@@ -159,6 +170,7 @@ export class Catalog {
       revision: before === undefined ? this.#nextRevision(what, document.id) : before.revision + 1,
     };
     table.set(document.id, stored);
+    this.edition++;
     return { change: before === undefined ? 'created' : 'configured', stored };
   }
 

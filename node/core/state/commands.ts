@@ -1,5 +1,5 @@
 /** What an entry of the log can say: its kind byte, and the encoding of its payload. */
-import { PluginTypeInfo, ResultItem } from '../tlv/messages.ts';
+import { PluginTypeInfo, ResultItem, SlotReservation } from '../tlv/messages.ts';
 import type { Infer } from '../tlv/struct.ts';
 import { bool, bytes, list, nested, optional, struct, text, u32, u64 } from '../tlv/struct.ts';
 
@@ -26,10 +26,13 @@ export const COMMAND = {
   transferLeadership: 31,
   foundCluster: 33,
   openCluster: 32,
+  raiseLevel: 33,
   refound: 18,
   sweep: 20,
   noteBackup: 19,
   note: 21,
+  orderDrain: 40,
+  endDrain: 41,
 } as const;
 
 /** The first command of a cluster: names it. */
@@ -134,6 +137,8 @@ export const FoundCluster = struct('FoundCluster', {
 export type Founding = Omit<Infer<typeof FoundCluster>, 'actor'>;
 /** Enough voters of a new cluster are in: messages are taken from now on. */
 export const OpenCluster = struct('OpenCluster', {});
+/** Every member supports this feature level (feature-level.ts): from the next entry on it holds. */
+export const RaiseLevel = struct('RaiseLevel', { level: u32(1) });
 /** A row for the audit log that changes nothing: a node that joined, a change that was refused before it got here. */
 export const Note = struct('Note', {
   action: text(1),
@@ -150,10 +155,30 @@ export const RegisterWorker = struct('RegisterWorker', {
   capacity: u32(3),
   address: text(4),
   types: list(5, PluginTypeInfo),
+  zone: optional(text(6)),
+  /** `name=value` */
+  labels: optional(list(7, 'text')),
+  softwareVersion: optional(text(8)),
+  reserved: optional(list(9, SlotReservation)),
 });
 /** The worker's session is over: its attempts are dispatched again. */
-export const LoseWorker = struct('LoseWorker', { workerId: text(1), session: text(2), reason: text(3) });
+export const LoseWorker = struct('LoseWorker', {
+  workerId: text(1),
+  session: text(2),
+  reason: text(3),
+  /** It has said that it leaves. */
+  left: optional(bool(4)),
+});
+/** The worker says that it takes nothing more: its process is about to end. */
 export const DrainWorker = struct('DrainWorker', { workerId: text(1), session: text(2) });
+/** Somebody orders that a worker gets nothing more, whatever session it has, until EndDrain or until it leaves. */
+export const OrderDrain = struct('OrderDrain', {
+  workerId: text(1),
+  /** What it runs may finish within this, of cluster time; then it is handed back. */
+  graceMs: u64(2),
+  actor: optional(nested(3, ActorField)),
+});
+export const EndDrain = struct('EndDrain', { workerId: text(1), actor: optional(nested(2, ActorField)) });
 
 export const Assignment = struct('Assignment', {
   instanceId: text(1),

@@ -17,6 +17,8 @@ export type StateEvent =
   | { kind: 'membershipChanged'; membership: Membership; index: number }
   | { kind: 'transferOrdered'; target: string }
   | { kind: 'workerRegistered'; workerId: string; session: string }
+  /** It gets nothing more, or does so again. */
+  | { kind: 'drainChanged'; workerId: string }
   | { kind: 'workerLost'; workerId: string; session: string; reason: string };
 
 export type Emit = (event: StateEvent) => void;

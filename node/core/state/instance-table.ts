@@ -9,7 +9,7 @@
 import { assert } from '../../../base/assert.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
 import type { Instance } from '../workflow/instance.ts';
-import type { Plan } from '../workflow/plan.ts';
+import type { Demand, Plan } from '../workflow/plan.ts';
 import {
   assignTask,
   type AttemptEnd,
@@ -34,6 +34,11 @@ export interface TaskRef {
   taskId: string;
 }
 
+export interface ReadyQueue {
+  demand: Demand;
+  tasks: Map<string, TaskRef>;
+}
+
 /** Of a task, in `ready` and `running`. */
 export function refKey(instanceId: string, position: number): string {
   return `${instanceId}/${String(position)}`;
@@ -45,12 +50,14 @@ export class InstanceTable {
   readonly #catalog: Catalog;
   readonly #emit: Emit;
   readonly active = new Map<string, Instance>();
-  /** Ready tasks per type, oldest first. */
-  readonly ready = new Map<string, Map<string, TaskRef>>();
+  /** Ready tasks by what they ask of a worker (the key of a Demand), oldest first. */
+  readonly ready = new Map<string, ReadyQueue>();
   readyCount = 0;
   /** Running attempts per worker session. */
   readonly running = new Map<string, Map<string, TaskRef>>();
   runningCount = 0;
+  /** Sessions whose running attempts are others than when somebody last emptied this. */
+  readonly changedSessions = new Set<string>();
   readonly due = new DueQueue();
   /** All that are kept, whether they run or have ended. */
   count = 0;
@@ -69,6 +76,12 @@ export class InstanceTable {
 
   planOf(instance: Instance): Plan {
     return this.#catalog.plan(instance.workflow, instance.revision);
+  }
+
+  /** What a task of a running instance asks of a worker. */
+  demandOf({ instanceId, position }: TaskRef): Demand | undefined {
+    const instance = this.active.get(instanceId);
+    return instance === undefined ? undefined : this.planOf(instance).tasks[position]?.demand;
   }
 
   /** From memory while it runs, from the store afterwards. */
@@ -134,6 +147,7 @@ export class InstanceTable {
     }
     running.set(key, { instanceId, position, taskId });
     this.runningCount++;
+    this.changedSessions.add(attempt.session);
     this.#save(instance);
     this.due.set(instance.id, nextDueMs(instance));
     this.#emit({ kind: 'attemptStarted', workerId: attempt.worker, instanceId, position });
@@ -170,13 +184,25 @@ export class InstanceTable {
 
   /** Every attempt of a session that is over. */
   loseSession(session: string, reason: string, now: Now): void {
-    // `running` is in order of assignment here, in order of keys after a restart: replicas need one order.
-    const refs = [...(this.running.get(session) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ref]) => ref);
-    for (const { instanceId, position, taskId } of refs) {
+    for (const { instanceId, position, taskId } of this.#refsOf(session)) {
       const token = this.active.get(instanceId)?.tasks[position]?.token ?? 0;
       this.report(instanceId, taskId, token, { status: 'lost', error: reason }, undefined, now);
     }
     this.running.delete(session);
+  }
+
+  /** `running` is in order of assignment here, in order of keys after a restart: replicas need one order. */
+  #refsOf(session: string): TaskRef[] {
+    return [...(this.running.get(session) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ref]) => ref);
+  }
+
+  /** As a session that is over, but its worker lives and is called off. */
+  handBack(session: string, reason: string, now: Now): void {
+    const attempts = this.#refsOf(session).map(({ instanceId, position, taskId }) => {
+      return { instanceId, taskId, token: this.active.get(instanceId)?.tasks[position]?.token ?? 0 };
+    });
+    this.loseSession(session, reason, now);
+    for (const attempt of attempts) this.#emit({ kind: 'attemptCancelled', session, ...attempt });
   }
 
   /** Handles at most `count` instances that are due; the order is the same on every replica. */
@@ -208,21 +234,22 @@ export class InstanceTable {
   #addReady(instanceId: string, plan: Plan, position: number): void {
     const task = plan.tasks[position];
     assert(task !== undefined, 'a ready task is a task of the plan');
-    let queue = this.ready.get(task.type);
+    const { demand } = task;
+    let queue = this.ready.get(demand.key);
     if (queue === undefined) {
-      queue = new Map();
-      this.ready.set(task.type, queue);
+      queue = { demand, tasks: new Map() };
+      this.ready.set(demand.key, queue);
     }
-    queue.set(refKey(instanceId, position), { instanceId, position, taskId: task.id });
+    queue.tasks.set(refKey(instanceId, position), { instanceId, position, taskId: task.id });
     this.readyCount++;
   }
 
   #unready(instance: Instance, plan: Plan, position: number): void {
-    const type = plan.tasks[position]?.type ?? '';
-    const queue = this.ready.get(type);
-    if (queue?.delete(refKey(instance.id, position)) !== true) return;
+    const key = plan.tasks[position]?.demand.key ?? '';
+    const queue = this.ready.get(key);
+    if (queue?.tasks.delete(refKey(instance.id, position)) !== true) return;
     this.readyCount--;
-    if (queue.size === 0) this.ready.delete(type);
+    if (queue.tasks.size === 0) this.ready.delete(key);
   }
 
   #stopRunning(session: string | null | undefined, instanceId: string, position: number): void {
@@ -230,6 +257,7 @@ export class InstanceTable {
     const running = this.running.get(session);
     if (running?.delete(refKey(instanceId, position)) !== true) return;
     this.runningCount--;
+    this.changedSessions.add(session);
     if (running.size === 0) this.running.delete(session);
   }
 

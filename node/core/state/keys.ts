@@ -9,6 +9,7 @@
  * o/INSTANCE/TASK    output of a completed task, as the plugin gave it (JSON)
  * r/ID  w/ID  v/ID/REVISION   rule, workflow, and the revisions of a workflow that instances are pinned to
  * k/ID  t/TYPE       worker, registered task type
+ * kd/ID              order that a worker is drained (JSON)
  * y/ID               API key (JSON), with the hash of its secret
  * u/INDEX            row of the audit log (JSON), by the index of its entry
  * members            who decides (JSON), once that was changed
@@ -40,6 +41,7 @@ export const ruleKey = (id: string): string => `r/${id}`;
 export const workflowKey = (id: string): string => `w/${id}`;
 export const revisionKey = (id: string, revision: number): string => `v/${id}/${padded(revision)}`;
 export const workerKey = (id: string): string => `k/${id}`;
+export const drainKey = (workerId: string): string => `kd/${workerId}`;
 export const typeKey = (name: string): string => `t/${name}`;
 export const accessKey = (id: string): string => `y/${id}`;
 export const auditKey = (index: number): string => `u/${padded(index)}`;

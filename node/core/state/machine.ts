@@ -37,6 +37,7 @@ import {
   matchedRule,
   MessageBatch,
   MessageItem,
+  RaiseLevel,
   Refound,
   RegisterWorker,
   Results,
@@ -44,6 +45,7 @@ import {
   TouchKeys,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
+import { FEATURE_LEVEL, FEATURE_LEVEL_FIRST, FeatureLevelError, levelOf, SINCE } from './feature-level.ts';
 import { InstanceTable } from './instance-table.ts';
 import { MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import { DEDUP_KEYS_MAX, instanceIdOf, MessageTable } from './message-table.ts';
@@ -51,10 +53,12 @@ import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.
 import { Overlay } from './overlay.ts';
 import { Retention } from './retention.ts';
 import type { KeyValueReader, Writes } from './store.ts';
-import { WorkerTable, WORKERS_MAX } from './worker-table.ts';
+import { type Reservation, WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
 /** Instances that one message may start: all of them are made by one entry, on every replica. */
 export const INSTANCES_PER_MESSAGE_MAX = 1_000;
+/** The same for instances and tasks together. */
+export const ROWS_PER_MESSAGE_MAX = 20_000;
 /** Instances handled by one advance of the clock. */
 export const DUE_PER_ENTRY_MAX = 1_000;
 
@@ -79,6 +83,8 @@ interface Meta {
   membershipIndex?: number;
   /** Absent in a cluster that takes messages. */
   minVotersForWrites?: number;
+  /** Absent at the first. */
+  featureLevel?: number;
 }
 
 /** Everything that is derived from the store. */
@@ -108,11 +114,18 @@ export class StateMachine {
   membershipIndex = 0;
   /** Voters of a new cluster that have to be in before it takes messages; 0: it does. */
   minVotersForWrites = 0;
+  /** Of the cluster, as of the last applied entry. */
+  featureLevel: number = FEATURE_LEVEL_FIRST;
+  readonly #levelMax: number;
   #events: StateEvent[] = [];
 
-  /** Opens the state as it was last committed to `store`. */
-  constructor(host: Host, store: KeyValueReader) {
+  /**
+   * Opens the state as it was last committed to `store`, for a node that supports feature levels up to `levelMax`.
+   * @throws FeatureLevelError: it is of a later release.
+   */
+  constructor(host: Host, store: KeyValueReader, levelMax: number = FEATURE_LEVEL) {
     this.#host = host;
+    this.#levelMax = levelMax;
     this.#overlay = new Overlay(host, store);
     this.#tables = this.#openTables();
     this.#readMeta(store);
@@ -135,6 +148,7 @@ export class StateMachine {
     const access = new AccessTable(host, overlay);
     const audit = new AuditLog(host, overlay);
     const messages = new MessageTable(host, overlay);
+    const workers = new WorkerTable(host, overlay);
     return {
       catalog,
       instances,
@@ -142,8 +156,8 @@ export class StateMachine {
       audit,
       messages,
       retention: new Retention(messages, instances),
-      workers: new WorkerTable(host, overlay),
-      administration: new Administration({ host, catalog, instances, access, audit, emit }),
+      workers,
+      administration: new Administration({ host, catalog, instances, workers, access, audit, emit }),
     };
   }
 
@@ -164,6 +178,12 @@ export class StateMachine {
     this.membership = membership === undefined ? undefined : decodeMembership(this.#host, membership);
     this.membershipIndex = meta.membershipIndex ?? 0;
     this.minVotersForWrites = meta.minVotersForWrites ?? 0;
+    this.featureLevel = meta.featureLevel ?? FEATURE_LEVEL_FIRST;
+    this.#demandLevel(this.featureLevel);
+  }
+
+  #demandLevel(level: number): void {
+    if (level > this.#levelMax) throw new FeatureLevelError(level, this.#levelMax);
   }
 
   get catalog(): Catalog {
@@ -229,8 +249,10 @@ export class StateMachine {
       instances: this.instances.count,
       membershipIndex: this.membershipIndex,
       ...(this.minVotersForWrites === 0 ? {} : { minVotersForWrites: this.minVotersForWrites }),
+      ...(this.featureLevel === FEATURE_LEVEL_FIRST ? {} : { featureLevel: this.featureLevel }),
     };
     this.#overlay.putUnhashed(META_KEY, encodeText(this.#host, JSON.stringify(meta)));
+    this.messages.handedOut();
     return this.#overlay.take();
   }
 
@@ -240,7 +262,8 @@ export class StateMachine {
 
   /** Cluster time at which something becomes due; Infinity when nothing ever will. */
   nextDueMs(): number {
-    return Math.min(this.instances.due.peek()?.dueMs ?? Infinity, this.messages.nextExpiryMs);
+    const { instances, messages, workers } = this;
+    return Math.min(instances.due.peek()?.dueMs ?? Infinity, messages.nextExpiryMs, workers.nextDueMs);
   }
 
   apply(entry: Entry): { result: ProposalResult; events: StateEvent[] } {
@@ -268,6 +291,7 @@ export class StateMachine {
 
   #applyCommand(entry: Entry, now: Now): ProposalResult {
     const { payload } = entry;
+    this.#demandLevel(levelOf(entry.kind));
     const administered = this.#administration.apply(entry.kind, payload, entry.index, now);
     if (administered !== undefined) return administered;
     switch (entry.kind) {
@@ -275,6 +299,7 @@ export class StateMachine {
       case COMMAND.advanceTime:
         this.instances.fireDue(DUE_PER_ENTRY_MAX, now);
         this.messages.sweep(now.timeMs);
+        this.#handBack(now);
         return DONE;
       case MEMBERSHIP_KIND:
         return this.#changeMembers(payload, entry.index, now);
@@ -288,6 +313,12 @@ export class StateMachine {
       case COMMAND.openCluster:
         this.minVotersForWrites = 0;
         return DONE;
+      case COMMAND.raiseLevel: {
+        const { level } = decode(this.#host, RaiseLevel, payload);
+        this.#demandLevel(level);
+        this.featureLevel = Math.max(this.featureLevel, level);
+        return DONE;
+      }
       case COMMAND.messages:
         return this.#applyMessages(decode(this.#host, MessageBatch, payload), now);
       case COMMAND.refound:
@@ -348,6 +379,7 @@ export class StateMachine {
     const { clusterId, action, actor, reason } = command;
     for (const session of [...this.instances.running.keys()].sort()) this.instances.loseSession(session, reason, now);
     for (const id of [...this.workers.workers.keys()].sort()) this.workers.delete(id);
+    for (const id of [...this.workers.drains.keys()].sort()) this.workers.endDrain(id);
     const shown = (): unknown => ({ cluster_id: this.clusterId, members: this.membership ?? null });
     const before = shown();
     this.clusterId = clusterId;
@@ -383,11 +415,8 @@ export class StateMachine {
     if (this.messages.has(item.id)) return this.#firstOutcome(item.id, false);
     const earlier = item.scopedKey === undefined ? undefined : this.messages.dedupOf(item.scopedKey, now.timeMs);
     if (earlier !== undefined) return this.#duplicateOutcome(item, earlier);
-    const starts = this.#startsOf(item);
-    if (starts > INSTANCES_PER_MESSAGE_MAX) {
-      const text = `its rules start ${String(starts)} instances, a message at most ${String(INSTANCES_PER_MESSAGE_MAX)}`;
-      return itemError(item.id, 'LIMIT_EXCEEDED', text);
-    }
+    const excess = this.#excessOf(item);
+    if (excess !== undefined) return itemError(item.id, 'LIMIT_EXCEEDED', excess);
     if (item.scopedKey !== undefined) {
       if (this.messages.dedupCount >= DEDUP_KEYS_MAX) {
         return itemError(item.id, 'DEDUP_FULL', 'the table of idempotency keys is full; keys free up as they expire');
@@ -417,13 +446,21 @@ export class StateMachine {
     return this.#firstOutcome(earlierId, true);
   }
 
-  /** Instances that the matched rules ask for, before any `dedupe`. */
-  #startsOf(item: MessageItem): number {
+  /** What the matched rules ask for too much of, before any `dedupe`. */
+  #excessOf(item: MessageItem): string | undefined {
     let starts = 0;
+    let rows = 0;
     for (const match of item.matched) {
-      starts += this.catalog.rules.get(matchedRule(match).id)?.document.actions.length ?? 0;
+      const rule = this.catalog.rules.get(matchedRule(match).id)?.document;
+      if (rule === undefined) continue;
+      starts += rule.actions.length;
+      rows += this.catalog.rowsOf(rule);
     }
-    return starts;
+    if (starts > INSTANCES_PER_MESSAGE_MAX) {
+      return `its rules start ${String(starts)} instances, a message at most ${String(INSTANCES_PER_MESSAGE_MAX)}`;
+    }
+    if (rows <= ROWS_PER_MESSAGE_MAX || this.featureLevel < SINCE.rowsPerMessage) return undefined;
+    return `its rules start ${String(rows)} instances and tasks, a message at most ${String(ROWS_PER_MESSAGE_MAX)}`;
   }
 
   #startInstances(item: MessageItem, now: Now): Started[] {
@@ -468,6 +505,7 @@ export class StateMachine {
     for (const { name, version, configSchema } of command.types) {
       this.workers.registerType({ name, version, configSchema: configSchema ?? null });
     }
+    const { zone, labels, softwareVersion, reserved } = command;
     this.workers.put({
       id: command.workerId,
       session: command.session,
@@ -476,30 +514,47 @@ export class StateMachine {
       types: command.types.map(({ name }) => name),
       draining: false,
       registeredAt: now.wallMs,
+      versions: command.types.map(({ version }) => version),
+      ...(zone === undefined ? {} : { zone }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(softwareVersion === undefined ? {} : { softwareVersion }),
+      ...(reserved === undefined ? {} : { reserved: reserved.map(reservationOf) }),
     });
     this.#events.push({ kind: 'workerRegistered', workerId: command.workerId, session: command.session });
     return DONE;
   }
 
   #loseWorker(command: Infer<typeof LoseWorker>, now: Now): ProposalResult {
-    const { workerId, session, reason } = command;
+    const { workerId, session, reason, left } = command;
     if (this.workers.workers.get(workerId)?.session !== session) return DONE;
     this.instances.loseSession(session, `worker ${workerId} was lost: ${reason}`, now);
     this.workers.delete(workerId);
+    // Whoever left as it was asked to is of use again when it comes back.
+    if (left === true && this.workers.drains.has(workerId)) this.workers.endDrain(workerId);
     this.#events.push({ kind: 'workerLost', workerId, session, reason });
     return DONE;
   }
 
   #drainWorker(command: Infer<typeof DrainWorker>): ProposalResult {
     const worker = this.workers.workers.get(command.workerId);
-    if (worker?.session === command.session) this.workers.put({ ...worker, draining: true });
+    if (worker?.session !== command.session) return DONE;
+    this.workers.put({ ...worker, draining: true });
+    this.#events.push({ kind: 'drainChanged', workerId: worker.id });
     return DONE;
+  }
+
+  /** What drained workers still run when their time is over. */
+  #handBack(now: Now): void {
+    for (const { id, session } of this.workers.takeDue(now.timeMs)) {
+      const reason = `worker ${id} was drained, and its time to finish was over`;
+      this.instances.handBack(session, reason, now);
+    }
   }
 
   #assign(command: Infer<typeof Assign>, token: number, now: Now): ProposalResult {
     for (const { instanceId, taskId, workerId, session } of command.assignments) {
-      // Void when the worker's session is gone by now; the task stays ready.
-      if (this.workers.workers.get(workerId)?.session !== session) continue;
+      // Void when the worker's session is gone by now, or it is to get nothing more; the task stays ready.
+      if (this.workers.workers.get(workerId)?.session !== session || this.workers.drains.has(workerId)) continue;
       this.instances.assign(instanceId, taskId, { token, worker: workerId, session }, now);
     }
     return DONE;
@@ -513,6 +568,10 @@ export class StateMachine {
     }
     return DONE;
   }
+}
+
+function reservationOf({ of, name, slots }: { of: string; name: string; slots: number }): Reservation {
+  return { of: of === 'workflow' ? 'workflow' : 'type', name, slots };
 }
 
 function attemptEnd(result: { status: string; error?: string }): AttemptEnd {

@@ -19,15 +19,16 @@ export class MemorySnapshots {
   }
 
   /** Undefined when there is nothing to take yet. */
-  take(snapshotId: string): StateHead | undefined {
+  take(snapshotId: string): { head: StateHead; sizeBytes: number } | undefined {
     const head = stateHead(this.#host, this.#store);
     if (head === undefined) return undefined;
     const records: Uint8Array[] = [];
     for (const { key, value } of this.#store.range('', BEHIND_ALL_KEYS)) {
       if (isStreamed(key)) records.push(encodeRecord(this.#host, key, value));
     }
-    this.#taken.set(snapshotId, joined(this.#host, records));
-    return head;
+    const stream = joined(this.#host, records);
+    this.#taken.set(snapshotId, stream);
+    return { head, sizeBytes: stream.length };
   }
 
   /** Undefined for one that was dropped. */

@@ -35,11 +35,17 @@ export class MessageTable {
   dedupCount = 0;
   /** Cluster time at which the oldest key expires; Infinity when there is none. */
   nextExpiryMs: number;
+  /** Ids rise with time. No higher one is in the store or on its way there; */
+  #newestStored: string;
+  /** none has been put. */
+  #newest: string;
 
   constructor(host: Host, overlay: Overlay) {
     this.#host = host;
     this.#overlay = overlay;
     this.nextExpiryMs = this.#firstExpiry();
+    this.#newestStored = this.#lastId();
+    this.#newest = this.#newestStored;
   }
 
   get(id: string): MessageItem | undefined {
@@ -47,8 +53,18 @@ export class MessageTable {
     return bytes === undefined ? undefined : decode(this.#host, MessageItem, bytes);
   }
 
+  /** Hardly ever looked up: a message that is new is newer than all that are there, or at least than those in the store. */
   has(id: string): boolean {
-    return this.#overlay.get(messageKey(id)) !== undefined;
+    if (id > this.#newest) return false;
+    const key = messageKey(id);
+    const pending = this.#overlay.pending(key);
+    if (pending !== undefined) return pending !== null;
+    return id <= this.#newestStored && this.#overlay.get(key) !== undefined;
+  }
+
+  /** All that was put is on its way to the store. */
+  handedOut(): void {
+    this.#newestStored = this.#newest;
   }
 
   /** Newest first; `before` is the id of the last one of the page before. */
@@ -74,6 +90,7 @@ export class MessageTable {
 
   put(id: string, itemBytes: Uint8Array): void {
     this.#overlay.put(messageKey(id), itemBytes);
+    if (id > this.#newest) this.#newest = id;
     this.count++;
   }
 
@@ -121,6 +138,11 @@ export class MessageTable {
       this.dedupCount--;
     }
     this.nextExpiryMs = this.#firstExpiry();
+  }
+
+  #lastId(): string {
+    for (const { key } of this.#overlay.range('m/', afterPrefix('m/'), true)) return key.slice(messageKey('').length);
+    return '';
   }
 
   #firstExpiry(): number {

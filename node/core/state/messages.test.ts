@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
-import { COMMAND, MessageBatch, MessageItem } from './commands.ts';
+import { COMMAND, MessageBatch, MessageItem, RaiseLevel } from './commands.ts';
+import { SINCE } from './feature-level.ts';
 import { DEDUP_KEYS_MAX, DEDUP_SWEEP_MAX, DEDUP_WINDOW_MS } from './message-table.ts';
 import { encode } from '../tlv/struct.ts';
 import { ruleOf, TestReplica, workflowOf } from './test-replica.ts';
@@ -44,6 +45,27 @@ describe('a message', () => {
     expect(replica.send(batch).result).toEqual(first);
     expect(replica.machine.hash).toBe(hash);
     expect(replica.machine.messages.count).toBe(2);
+  });
+
+  it('is known wherever it is, and whatever came before or after it', () => {
+    const ids = ['m5', 'm2', 'm9', 'm3'];
+    for (const [place, commit] of [
+      ['in memory', () => undefined],
+      ['in the store', () => replica.commit()],
+    ] as const) {
+      for (const id of ids) {
+        const { count } = replica.machine.messages;
+        replica.send([{ id: `${place}-${id}` }]);
+        replica.send([{ id: `${place}-${id}` }]);
+        expect(replica.machine.messages.count).toBe(count + 1);
+        commit();
+      }
+      replica.send(ids.map((id) => ({ id: `${place}-${id}` })));
+    }
+    expect(replica.machine.messages.count).toBe(2 * ids.length);
+    const again = replica.reopened();
+    again.send(ids.map((id) => ({ id: `in the store-${id}` })));
+    expect(again.machine.messages.count).toBe(2 * ids.length);
   });
 
   it('sent again gets its instances in the order in which they were started, however many', () => {
@@ -107,6 +129,20 @@ describe('a message that would start more instances than one may', () => {
     expect(replica.machine.instances.active.size).toBe(0);
     const taken = replica.send([{ id: 'm2', key: 's/k', rules: matched.slice(1) }]).result.items[0];
     expect(taken?.started).toHaveLength(1_000);
+  });
+
+  it('counts their tasks too, in a cluster that is raised to it', () => {
+    const tasks = Array.from({ length: 999 }, (_, i) => ({ id: `t${String(i)}`, type: 'log' }));
+    replica.putWorkflow({ id: 'large', version: 1, tasks });
+    replica.putRule(ruleOf('r20', new Array<string>(20).fill('large')));
+    replica.putRule(ruleOf('r21', ['w']));
+    const send = (id: string) => replica.send([{ id, rules: ['r20@1', 'r21@1'] }]).result.items[0];
+    expect(send('m1')?.started).toHaveLength(21);
+    replica.apply(COMMAND.raiseLevel, RaiseLevel, { level: SINCE.rowsPerMessage });
+    expect(send('m2')).toMatchObject({ errorCode: 'LIMIT_EXCEEDED', started: [] });
+    expect(send('m2')?.errorText).toBe('its rules start 20002 instances and tasks, a message at most 20000');
+    expect(replica.machine.messages.has('m2')).toBe(false);
+    expect(replica.send([{ id: 'm3', rules: ['r20@1'] }]).result.items[0]?.started).toHaveLength(20);
   });
 });
 

@@ -7,6 +7,7 @@
  */
 import { assert } from '../../../base/assert.ts';
 import type { Host } from '../../../base/host.ts';
+import { RunningHash } from './running-hash.ts';
 import type { KeyValueReader, Writes } from './store.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -14,35 +15,47 @@ const EMPTY = new Uint8Array(0);
 const WRITE_OVERHEAD_BYTES = 64;
 
 export class Overlay implements KeyValueReader {
-  readonly #host: Host;
   readonly #store: KeyValueReader;
   #fresh: Writes = new Map();
   #committing: Writes = new Map();
-  hash = 0;
+  readonly #hash: RunningHash;
   /** Estimated bytes of writes not yet handed to a commit. */
   pendingBytes = 0;
 
   constructor(host: Host, store: KeyValueReader) {
-    this.#host = host;
     this.#store = store;
+    this.#hash = new RunningHash(host);
+  }
+
+  get hash(): number {
+    return this.#hash.value;
+  }
+
+  set hash(value: number) {
+    this.#hash.restart(value);
   }
 
   get(key: string): Uint8Array | undefined {
+    const pending = this.pending(key);
+    return pending === undefined ? this.#store.get(key) : (pending ?? undefined);
+  }
+
+  /** What is not in the store yet: null for a key that is deleted, undefined where the store still has the last word. */
+  pending(key: string): Uint8Array | null | undefined {
     const fresh = this.#fresh.get(key);
-    if (fresh !== undefined) return fresh ?? undefined;
-    const committing = this.#committing.get(key);
-    if (committing !== undefined) return committing ?? undefined;
-    return this.#store.get(key);
+    return fresh === undefined ? this.#committing.get(key) : fresh;
   }
 
   put(key: string, value: Uint8Array): void {
-    this.hash = this.#host.crc32(value, this.#host.crc32(key, this.hash));
+    this.#hash.addText(key);
+    this.#hash.addBytes(value);
     this.#fresh.set(key, value);
     this.pendingBytes += key.length + value.length + WRITE_OVERHEAD_BYTES;
   }
 
   delete(key: string): void {
-    this.hash = this.#host.crc32('-', this.#host.crc32(key, this.hash));
+    this.#hash.addText(key);
+    this.#hash.addText('-');
     this.#fresh.set(key, null);
     this.pendingBytes += key.length + WRITE_OVERHEAD_BYTES;
   }

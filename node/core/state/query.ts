@@ -21,5 +21,7 @@ export type Query =
   | { kind: 'key'; id: string }
   /** `actor` is an id or a name, `action` one such as `rule.put`. */
   | { kind: 'audit'; page: Page; actor?: string; action?: string }
-  | { kind: 'members' }
-  | { kind: 'clusterStatus' };
+  | NodeQuery;
+
+/** Not of the state alone: the loop answers these. */
+export type NodeQuery = { kind: 'members' } | { kind: 'nodes' } | { kind: 'clusterStatus' };

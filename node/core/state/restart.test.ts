@@ -11,16 +11,25 @@ function indexes({ instances, messages, catalog, workers, timeMs, appliedIndex }
   const refs = (table: ReadonlyMap<string, ReadonlyMap<string, unknown>>) =>
     Object.fromEntries([...table].map(([name, queue]) => [name, [...queue.keys()].sort()]));
   return {
-    ready: refs(instances.ready),
+    ready: refs(readyTasks(instances)),
     running: refs(instances.running),
     counts: [instances.readyCount, instances.runningCount, instances.active.size, instances.due.size],
     due: instances.due.peek(),
     active: Object.fromEntries(instances.active),
     messages: [messages.count, messages.dedupCount],
     catalog: [catalog.version, Object.fromEntries(catalog.rules), Object.fromEntries(catalog.workflows)],
-    workers: [Object.fromEntries(workers.workers), Object.fromEntries(workers.types)],
+    workers: [
+      Object.fromEntries(workers.workers),
+      Object.fromEntries(workers.types),
+      [...workers.bySession.keys()].sort(),
+    ],
+    drains: [Object.fromEntries(workers.drains), workers.nextDueMs],
     times: [timeMs, appliedIndex],
   };
+}
+
+function readyTasks({ ready }: StateMachine['instances']): Map<string, Map<string, TaskRef>> {
+  return new Map([...ready].map(([key, { tasks }]) => [key, tasks]));
 }
 
 /** The indexes as they follow from the records of the running instances alone. */
@@ -42,7 +51,8 @@ type Step =
   | { kind: 'report'; pick: number; status: string; stale: boolean }
   | { kind: 'advance'; ms: number }
   | { kind: 'register'; worker: number; renew: boolean }
-  | { kind: 'lose' | 'cancel' | 'putWorkflow' | 'toggleRule'; which: number };
+  | { kind: 'drain'; worker: number; graceMs: number }
+  | { kind: 'undrain' | 'leave' | 'lose' | 'cancel' | 'putWorkflow' | 'toggleRule'; which: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('send' as const), rules: fc.nat(3), key: fc.nat(5) }) },
@@ -75,9 +85,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('register' as const), worker: fc.nat(2), renew: fc.boolean() }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('drain' as const),
+      worker: fc.nat(2),
+      graceMs: fc.constantFrom(0, 1_000, 60_000),
+    }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constantFrom(
+        'undrain' as const,
+        'leave' as const,
         'lose' as const,
         'lose' as const,
         'cancel' as const,
@@ -140,7 +160,7 @@ class Player {
         break;
       }
       case 'assign': {
-        const ref = pick(machine.instances.ready, one.pick);
+        const ref = pick(readyTasks(machine.instances), one.pick);
         const workerId = `w${String(one.worker)}`;
         const session = machine.workers.workers.get(workerId)?.session ?? 'none';
         replica.assign({ instanceId: ref.instanceId, taskId: ref.taskId, workerId, session });
@@ -158,9 +178,16 @@ class Player {
       case 'register':
         this.#register(one.worker, one.renew);
         break;
+      case 'drain':
+        replica.drain(`w${String(one.worker)}`, one.graceMs);
+        break;
+      case 'undrain':
+        replica.undrain(`w${String(one.which % 3)}`);
+        break;
+      case 'leave':
       case 'lose': {
         const id = `w${String(one.which % 3)}`;
-        replica.lose(id, machine.workers.workers.get(id)?.session ?? 'none');
+        replica.lose(id, machine.workers.workers.get(id)?.session ?? 'none', one.kind === 'leave');
         break;
       }
       case 'cancel':

@@ -6,6 +6,7 @@ import { readU32, writeU32 } from '../../../base/big-endian.ts';
 import { assert } from '../../../base/assert.ts';
 import { decodeText, type Host } from '../../../base/host.ts';
 import { decodeMembership, type Membership } from '../raft/membership.ts';
+import { FEATURE_LEVEL_FIRST } from './feature-level.ts';
 import { ANCHOR_KEY, MEMBERSHIP_KEY, META_KEY } from './keys.ts';
 import type { KeyValueReader } from './store.ts';
 
@@ -16,18 +17,28 @@ export interface StateHead {
   lastIndex: number;
   membership: Membership | undefined;
   membershipIndex: number;
+  /** What whoever reads it must support. */
+  featureLevel: number;
+}
+
+/** Of what the state machine keeps beside the tables. */
+interface Head {
+  appliedIndex: number;
+  membershipIndex?: number;
+  featureLevel?: number;
 }
 
 /** Undefined while nothing was ever committed to `store`. */
 export function stateHead(host: Host, store: KeyValueReader): StateHead | undefined {
   const bytes = store.get(META_KEY);
   if (bytes === undefined) return undefined;
-  const meta = JSON.parse(decodeText(host, bytes)) as { appliedIndex: number; membershipIndex?: number };
+  const meta = JSON.parse(decodeText(host, bytes)) as Head;
   const membership = store.get(MEMBERSHIP_KEY);
   return {
     lastIndex: meta.appliedIndex,
     membership: membership === undefined ? undefined : decodeMembership(host, membership),
     membershipIndex: meta.membershipIndex ?? 0,
+    featureLevel: meta.featureLevel ?? FEATURE_LEVEL_FIRST,
   };
 }
 

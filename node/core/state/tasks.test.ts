@@ -24,7 +24,7 @@ function taskOf(instanceId: string, position: number) {
 }
 
 function readyTasks(): string[] {
-  return [...replica.machine.instances.ready.values()].flatMap((queue) => [...queue.keys()]).sort();
+  return [...replica.machine.instances.ready.values()].flatMap(({ tasks }) => [...tasks.keys()]).sort();
 }
 
 beforeEach(() => {

@@ -10,14 +10,17 @@ import {
   CancelInstance,
   COMMAND,
   DeleteDocument,
+  EndDrain,
   LoseWorker,
   MessageBatch,
   MessageItem,
+  OrderDrain,
   PutDocument,
   RegisterWorker,
   Results,
 } from './commands.ts';
 import type { StateEvent } from './events.ts';
+import { FEATURE_LEVEL } from './feature-level.ts';
 import { StateMachine } from './machine.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { ProposalResult } from './outcomes.ts';
@@ -37,6 +40,8 @@ export const START_MS = 1_000_000;
 /** Wall clock minus cluster time, in the entries of a test. */
 export const WALL_OFFSET_MS = 1_700_000_000_000;
 
+const ACTOR = { kind: 'key', id: 'k1', name: 'ops', role: 'operator' };
+
 export class TestReplica {
   readonly host: Host;
   readonly store: MemoryStore;
@@ -45,10 +50,11 @@ export class TestReplica {
   readonly history: Command[] = [];
   timeMs = START_MS;
 
-  constructor(host: Host, store = new MemoryStore()) {
+  /** `levelMax`: as a release that supports feature levels up to this one. */
+  constructor(host: Host, store = new MemoryStore(), levelMax = FEATURE_LEVEL) {
     this.host = host;
     this.store = store;
-    this.machine = new StateMachine(host, store);
+    this.machine = new StateMachine(host, store, levelMax);
   }
 
   apply<T>(kind: number, struct: Struct<T>, body: T): Applied {
@@ -123,8 +129,16 @@ export class TestReplica {
     return this.apply(COMMAND.registerWorker, RegisterWorker, body);
   }
 
-  lose(workerId: string, session: string): Applied {
-    return this.apply(COMMAND.loseWorker, LoseWorker, { workerId, session, reason: 'gone' });
+  lose(workerId: string, session: string, left = false): Applied {
+    return this.apply(COMMAND.loseWorker, LoseWorker, { workerId, session, reason: 'gone', left });
+  }
+
+  drain(workerId: string, graceMs: number): Applied {
+    return this.apply(COMMAND.orderDrain, OrderDrain, { workerId, graceMs, actor: ACTOR });
+  }
+
+  undrain(workerId: string): Applied {
+    return this.apply(COMMAND.endDrain, EndDrain, { workerId, actor: ACTOR });
   }
 
   assign(...assignments: { instanceId: string; taskId: string; workerId: string; session: string }[]): Applied {

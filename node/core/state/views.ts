@@ -7,7 +7,7 @@ import { type KeyRecord, keyResource } from './access-table.ts';
 import { matchedRule, type MessageItem } from './commands.ts';
 import { afterPrefix, instanceKey, outputKey } from './keys.ts';
 import type { StateMachine } from './machine.ts';
-import type { Page, Query } from './query.ts';
+import type { NodeQuery, Page, Query } from './query.ts';
 
 /** Rows looked at for one page of a filtered list; the cursor goes on from there. */
 export const SCAN_ROWS_MAX = 10_000;
@@ -33,8 +33,8 @@ export class Views {
     this.#state = state;
   }
 
-  /** Throws NOT_FOUND. `clusterStatus` and `members` are not of the state alone: the loop answers them. */
-  answer(query: Exclude<Query, { kind: 'clusterStatus' | 'members' }>): unknown {
+  /** Throws NOT_FOUND. */
+  answer(query: Exclude<Query, NodeQuery>): unknown {
     switch (query.kind) {
       case 'message':
         return this.#message(query.id);

@@ -3,8 +3,9 @@
  * Codes and tags are never reused; fields are only ever added, as optional ones.
  */
 import type { Host } from '../../../base/host.ts';
+import { structSize } from './struct-encoder.ts';
 import type { Infer, Struct } from './struct.ts';
-import { bool, bytes, decode, encode, list, nested, optional, struct, text, u16, u32, u64, u8 } from './struct.ts';
+import { bool, bytes, decode, encode, f64, list, nested, optional, struct, text, u16, u32, u64, u8 } from './struct.ts';
 
 // ---- control -------------------------------------------------------------------------------------------------
 
@@ -36,9 +37,81 @@ export const KeepAlive = struct('KeepAlive', {});
 
 // ---- gossip, and round trips on a control lane -----------------------------------------------------------------
 
-/** Answered at once by an ACK of the same sequence: as a datagram by every node, on a control lane by every peer. */
-export const Ping = struct('Ping', { sequence: u64(1) });
-export const Ack = struct('Ack', { sequence: u64(1) });
+/** What a member tells of itself; the higher version is the newer. */
+export const MemberDetails = struct('MemberDetails', {
+  version: u64(1),
+  /** 'coordinator' | 'worker' */
+  role: text(2),
+  /** `host:port` at which it takes datagrams; the others likewise, where it has them. */
+  address: text(3),
+  peerAddress: optional(text(4)),
+  httpAddress: optional(text(5)),
+  /** Of a worker: task slots, and the share of them in use, 0 to 1. */
+  capacity: optional(u32(6)),
+  load: optional(f64(7)),
+  softwareVersion: text(8),
+  /** `name=value` */
+  labels: list(9, 'text'),
+  zone: optional(text(10)),
+  /** Of a coordinator: 'leader' | 'follower' | 'candidate', and its term. */
+  raftState: optional(text(11)),
+  raftTerm: optional(u64(12)),
+});
+/** A statement about one member (`core/swim/claim.ts`). */
+export const MemberClaim = struct('MemberClaim', {
+  id: text(1),
+  incarnation: u64(2),
+  /** 0 alive, 1 suspected, 2 failed, 3 left */
+  status: u8(3),
+  /** Who had no answer from it, for suspected and failed. */
+  accuser: optional(text(4)),
+  details: optional(nested(5, MemberDetails)),
+  /** Failed or left so many ms ago, so that all forget it at about the same time. */
+  goneMs: optional(u64(6)),
+});
+export type MemberDetails = Infer<typeof MemberDetails>;
+export type MemberClaim = Infer<typeof MemberClaim>;
+/**
+ * Answered at once by an ACK of the same sequence. One that names its sender is gossip, and answered only by `target`;
+ * without a sender it asks for the round trip: as a datagram by anybody, on a control lane by a peer.
+ */
+export const Ping = struct('Ping', {
+  sequence: u64(1),
+  from: optional(text(2)),
+  target: optional(text(3)),
+  cluster: optional(text(4)),
+  claims: optional(list(5, MemberClaim)),
+});
+/** `from`: the member that is there, also where another one hands its answer on. */
+export const Ack = struct('Ack', {
+  sequence: u64(1),
+  from: optional(text(2)),
+  cluster: optional(text(3)),
+  claims: optional(list(4, MemberClaim)),
+});
+/** Please ask `target` whether it is there, and hand its ACK on, or a NACK if none comes. */
+export const PingReq = struct('PingReq', {
+  sequence: u64(1),
+  from: text(2),
+  target: text(3),
+  cluster: text(4),
+  /** Where the target takes datagrams. */
+  address: text(5),
+  claims: list(6, MemberClaim),
+});
+/** The one that was asked is there, and has no answer from the target. */
+export const Nack = struct('Nack', { sequence: u64(1), from: text(2), cluster: text(3), claims: list(4, MemberClaim) });
+/** Gossip that nothing else took along. */
+export const State = struct('State', { from: text(1), cluster: text(2), claims: list(3, MemberClaim) });
+/** All that the sender holds; with `answer` false the receiver says the same in return. */
+export const PushPull = struct('PushPull', {
+  from: text(1),
+  cluster: text(2),
+  answer: bool(3),
+  claims: list(4, MemberClaim),
+  /** The sender is new and may hold little. */
+  newcomer: optional(bool(5)),
+});
 
 // ---- Raft ----------------------------------------------------------------------------------------------------
 
@@ -86,6 +159,8 @@ export const AppendEntriesResponse = struct('AppendEntriesResponse', {
   /** How full the fullest of the follower's log, state and file system is, in thousandths, and which of them. */
   storageParts: optional(u16(11)),
   storageWhat: optional(text(12)),
+  /** That the follower supports (`core/state/feature-level.ts`); absent: the first. */
+  featureLevel: optional(u16(13)),
 });
 /**
  * A piece of the state as of `lastIndex`, for a member that needs entries which are cut away (Raft §7). Pieces come in
@@ -107,6 +182,8 @@ export const InstallSnapshot = struct('InstallSnapshot', {
   /** With offset 0: the membership as of lastIndex (`core/raft/membership.ts`) and the index of the entry that brought it. */
   membership: optional(bytes(11)),
   membershipIndex: optional(u64(12)),
+  /** With offset 0: of the whole, so that the receiver can look for room. */
+  sizeBytes: optional(u64(13)),
 });
 export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
   term: u64(1),
@@ -115,6 +192,8 @@ export const InstallSnapshotResponse = struct('InstallSnapshotResponse', {
   offset: u64(3),
   /** False: what was sent does not fit there, go on from `offset`. */
   ok: bool(4),
+  /** Nothing is kept, for want of room, as this says: try again later, from the start. */
+  noRoom: optional(text(5)),
 });
 /**
  * To a coordinator that asks or answers as a member and is none by the committed membership at this index, or is one
@@ -133,6 +212,8 @@ export const ForwardPropose = struct('ForwardPropose', {
   command: bytes(3),
   /** Of a message batch: the catalog it was evaluated against, so that the leader need not decode the command. */
   catalogVersion: optional(u64(4)),
+  /** Likewise: instances and tasks that its messages start. */
+  rows: optional(u32(5)),
 });
 export const ForwardResult = struct('ForwardResult', {
   requestId: u64(1),
@@ -149,6 +230,13 @@ export const PluginTypeInfo = struct('PluginTypeInfo', {
 });
 /** An attempt as both sides name it. */
 export const AttemptKey = struct('AttemptKey', { instanceId: text(1), taskId: text(2), token: u64(3) });
+/** Slots that a worker keeps for the tasks of one workflow or of one type. */
+export const SlotReservation = struct('SlotReservation', {
+  /** 'workflow' | 'type' */
+  of: text(1),
+  name: text(2),
+  slots: u32(3),
+});
 export const WorkerHello = struct('WorkerHello', {
   workerId: text(1),
   /** New at each start of the worker process: results of an earlier session's attempts are stale. */
@@ -159,7 +247,14 @@ export const WorkerHello = struct('WorkerHello', {
   /** Attempts this worker has, running or finished and not yet acknowledged. */
   attempts: list(6, AttemptKey),
   draining: bool(7),
+  zone: optional(text(8)),
+  /** `name=value` */
+  labels: optional(list(9, 'text')),
+  softwareVersion: optional(text(10)),
+  reserved: optional(list(11, SlotReservation)),
 });
+/** From time to time, to the leader: shares, in thousandths, of the machine's processors and memory that are in use. */
+export const WorkerUsage = struct('WorkerUsage', { session: text(1), cpuParts: u16(2), memoryParts: u16(3) });
 /** Answer of a coordinator; only the leader registers. */
 export const WorkerWelcome = struct('WorkerWelcome', {
   session: text(1),
@@ -288,6 +383,11 @@ export const MESSAGES = {
   FORWARD_RESULT: bulk(0x100c, ForwardResult),
   PING: control(0x2001, Ping),
   ACK: control(0x2002, Ack),
+  PING_REQ: control(0x2003, PingReq),
+  STATE: control(0x2004, State),
+  NACK: control(0x2005, Nack),
+  // Hundreds of kilobytes in a large cluster: no heartbeat is to wait behind them.
+  PUSH_PULL: bulk(0x2006, PushPull),
   INSTALL_SNAPSHOT_RESPONSE: control(0x100d, InstallSnapshotResponse),
   NOT_A_MEMBER: control(0x100e, NotAMember),
   TASK_ASSIGN: bulk(0x3001, TaskAssign),
@@ -297,6 +397,7 @@ export const MESSAGES = {
   WORKER_HELLO: bulk(0x3006, WorkerHello),
   WORKER_DRAIN: bulk(0x3007, WorkerDrain),
   WORKER_WELCOME: bulk(0x3008, WorkerWelcome),
+  WORKER_USAGE: bulk(0x3009, WorkerUsage),
   CLIENT_MESSAGE: bulk(0x4001, ClientMessage),
   CLIENT_RESPONSE: bulk(0x4002, ClientResponse),
   CLIENT_QUERY: bulk(0x4003, ClientQuery),
@@ -326,6 +427,11 @@ export function kindOfCode(code: number): MessageKind | undefined {
 export function encodeMessage(host: Host, message: Message): { code: number; payload: Uint8Array } {
   const { code, struct: body } = MESSAGES[message.kind];
   return { code, payload: encode(host, body as Struct<unknown>, message.body) };
+}
+
+/** Of the payload. */
+export function encodedBytes(host: Host, message: Message): number {
+  return structSize(host, MESSAGES[message.kind].struct, message.body);
 }
 
 /** Undefined for a code this version does not know: skipped and counted. Throws MalformedError. */

@@ -13,6 +13,7 @@ import { registerAudit } from './audit.ts';
 import { type BackupGate, registerBackup } from './backup.ts';
 import { BodyReader } from './body.ts';
 import { registerCluster } from './cluster.ts';
+import { registerEvents, type NodeEventSource } from './events.ts';
 import { registerMembers } from './members.ts';
 import { respondProblem, type ApiContext } from './exchange.ts';
 import { HttpsPort, isTlsFault, type HttpsMaterial, type HttpsOptions } from './https.ts';
@@ -52,6 +53,8 @@ export interface ApiServerOptions {
   https?: HttpsOptions;
   /** Without it the path answers 404. */
   backup?: BackupGate;
+  /** What becomes of the nodes; without it the path answers 404. */
+  events?: NodeEventSource;
   /** Lets nodes join; without it there is no such path. */
   join?: JoinGate;
   /** Told of a broken assertion below a request. By default it is thrown anew outside fastify, which ends the process. */
@@ -208,6 +211,7 @@ export class ApiServer {
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
     registerBackup(app, this.#context, this.#options.backup);
+    registerEvents(app, this.#context, this.#options.events);
     registerMembers(app, this.#context);
     registerKeys(app, this.#context);
     registerAudit(app, this.#context);

@@ -30,7 +30,7 @@ export function respondEmpty(context: ApiContext, reply: FastifyReply, status: n
 export function respondProblem(context: ApiContext, reply: FastifyReply, error: DistricError): void {
   if (context.closing) reply.header('connection', 'close');
   if (error.retryable && error.status !== 504 && !reply.hasHeader('retry-after'))
-    reply.header('retry-after', String(RETRY_AFTER_S));
+    reply.header('retry-after', String(error.retryAfterS ?? RETRY_AFTER_S));
   reply
     .code(error.status)
     .header('content-type', PROBLEM_TYPE)

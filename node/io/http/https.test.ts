@@ -72,7 +72,7 @@ interface Call {
 function call(
   port: number,
   { path = '/rules', body, tls = {}, agent }: Call = {},
-): Promise<{ status: number; text: string; close: boolean }> {
+): Promise<{ status: number; text: string; close: boolean; retryAfter: string | undefined }> {
   return new Promise((resolve, reject) => {
     const request = httpsRequest(
       {
@@ -89,7 +89,8 @@ function call(
         let text = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
         response.on('end', () => {
-          resolve({ status: response.statusCode ?? 0, text, close: response.headers.connection === 'close' });
+          const { connection, 'retry-after': retryAfter } = response.headers;
+          resolve({ status: response.statusCode ?? 0, text, close: connection === 'close', retryAfter });
         });
       },
     );
@@ -221,6 +222,14 @@ describe('/join', () => {
     for (const tls of [{}, stranger]) {
       expect((await call(port, { path: '/join', body: '{"request":"x"}', tls })).status).toBe(401);
     }
+  });
+
+  it('tells who renews too often when to come again', async () => {
+    const tooOften = new DistricError('RATE_LIMITED', 'again in 540 s', [], 540);
+    const { port } = await start('asked', { join: { ...join, renew: () => Promise.reject(tooOften) } });
+    const { certificate: cert, key } = await issue('worker', 'w1');
+    const refused = await call(port, { path: '/join', body: '{"request":"x"}', tls: { cert, key } });
+    expect([refused.status, refused.retryAfter]).toEqual([429, '540']);
   });
 
   it('counts tries that fail, as those with a wrong key', async () => {

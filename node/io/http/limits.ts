@@ -18,6 +18,9 @@ export interface ApiLimits {
   connectionsMax: number;
   /** What the receiver of a backup takes in `backupPaceMs`, or it is cut off: the copy of the state takes up room. */
   backupBytesMin: number;
+  /** Who listens to events at once, and the bytes of them that one may leave unread. */
+  eventListenersMax: number;
+  eventBytesUnreadMax: number;
   /** Headers kept with a message. */
   keptHeadersMax: number;
   keptHeaderBytesMax: number;
@@ -32,6 +35,8 @@ export const API_LIMITS: ApiLimits = {
   heldRequestsMax: 16_384,
   connectionsMax: 4_096,
   backupBytesMin: 4 * 1024 * 1024,
+  eventListenersMax: 64,
+  eventBytesUnreadMax: 1024 * 1024,
   keptHeadersMax: KEPT_HEADERS_MAX,
   keptHeaderBytesMax: KEPT_HEADER_BYTES_MAX,
 };
@@ -47,6 +52,9 @@ export interface ApiTimeouts {
   answerMs: number;
   /** A backup's receiver is cut off that takes less than `backupBytesMin` in so long. */
   backupPaceMs: number;
+  /** A listener to events hears at least something so often, and has to come back after so long. */
+  eventKeepAliveMs: number;
+  eventStreamMs: number;
   /** How long close() waits for requests in flight before it cuts their connections. */
   drainMs: number;
 }
@@ -57,6 +65,8 @@ export const API_TIMEOUTS: ApiTimeouts = {
   keepAliveMs: 72_000,
   answerMs: 30_000,
   backupPaceMs: 60_000,
+  eventKeepAliveMs: 15_000,
+  eventStreamMs: 15 * 60_000,
   drainMs: 20_000,
 };
 

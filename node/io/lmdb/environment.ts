@@ -8,12 +8,12 @@
  * 3. The map is reserved in full at the start, so it never moves under a reader; what is used is bounded here,
  *    because LMDB for Node would grow it without end.
  */
-import { statSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { checkDataFile } from './data-file.ts';
 import { DirectoryLock, syncDirectory } from './directory-lock.ts';
-import { StorageError, reasonOf } from './storage-error.ts';
+import { isFull, StorageError, StorageFullError, reasonOf } from './storage-error.ts';
 
 /** Text keys and number keys (0 to 2^53) live in two separate, ordered key spaces. */
 export type StoreKey = string | number;
@@ -37,6 +37,10 @@ const FORMAT_KEY = 0;
  * rewrites the version before, or the words to refuse it with (`formatFault`).
  */
 export const FORMAT_VERSION = 1;
+
+const CLOSE_MS_MAX = 10_000;
+/** What a commit takes beside its records: with less than that, the disk is full. */
+const ROOM_BYTES = 1024 * 1024;
 
 const NUMBER_SPACE = 1;
 const TEXT_SPACE = 2;
@@ -165,8 +169,10 @@ export class Environment {
     if (this.#failure !== undefined) throw this.#failure;
     const { kind, mapBytesMax, writeDeadlineMs } = this.#options;
     if (this.usedBytes() + bytes > mapBytesMax) {
-      throw this.fail(
-        `the ${kind} has reached its limit of ${String(mapBytesMax)} bytes: raise the limit or free space`,
+      throw this.#fail(
+        new StorageFullError(
+          `the ${kind} has reached its limit of ${String(mapBytesMax)} bytes: raise the limit or free space`,
+        ),
       );
     }
     try {
@@ -176,16 +182,21 @@ export class Environment {
       });
       if (!(await withDeadline(committed, writeDeadlineMs))) throw new Error('the transaction was not committed');
     } catch (error) {
-      throw this.fail(
-        `writing the ${kind} in ${this.#dir} failed, check the disk: ${await commitReason(error)}`,
-        error,
-      );
+      const reason = await commitReason(error);
+      const text = `writing the ${kind} in ${this.#dir} failed, check the disk: ${reason}`;
+      // A write that was cut short by the end of the disk is told of as EIO.
+      const hasNoRoom = isFull(new Error(reason)) || freeBytes(this.#dir) < bytes + ROOM_BYTES;
+      throw this.#fail(new (hasNoRoom ? StorageFullError : StorageError)(text, { cause: error }));
     }
   }
 
   /** Poisons the environment; the first failure stays the one that is reported. */
   fail(message: string, cause?: unknown): StorageError {
-    this.#failure ??= new StorageError(message, { cause });
+    return this.#fail(new StorageError(message, { cause }));
+  }
+
+  #fail(failure: StorageError): StorageError {
+    this.#failure ??= failure;
     return this.#failure;
   }
 
@@ -215,9 +226,10 @@ export class Environment {
   }
 
   async close(): Promise<void> {
-    // After a failure LMDB may wait for ever for a write that never ends; the lock ends with the process.
-    if (this.#failure !== undefined) return;
-    await this.db.close();
+    // After a failure LMDB may wait for ever for a write that never ends; the lock ends with the process. One for want of
+    // room has ended, and the process may go on.
+    if (this.#failure !== undefined && !isFull(this.#failure)) return;
+    await withDeadline(this.db.close(), CLOSE_MS_MAX);
     this.#lock.release();
   }
 }
@@ -242,6 +254,11 @@ function openDatabase(dir: string, options: EnvironmentOptions, readOnly = false
     readOnly,
     ...UNDOCUMENTED,
   });
+}
+
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize;
 }
 
 async function withDeadline<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {

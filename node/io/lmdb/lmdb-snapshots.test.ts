@@ -19,6 +19,8 @@ class Side {
   readonly port: LmdbSnapshots;
   readonly failures: unknown[] = [];
   readonly warnings: string[] = [];
+  /** Free on the disk, as far as snapshots go. */
+  roomBytes = Infinity;
   readonly #answers: SnapshotInput[] = [];
   #arrived = (): void => undefined;
 
@@ -35,6 +37,7 @@ class Side {
         this.failures.push(error);
         this.#arrived();
       },
+      noRoom: (bytes) => (bytes > this.roomBytes ? `${String(bytes)} bytes are too many` : undefined),
       log: { info: () => undefined, warn: (_, text) => void this.warnings.push(text) },
       readerDeadlineMs,
     });
@@ -61,12 +64,17 @@ class Side {
     }
   }
 
-  async keep(snapshotId: string, pieces: readonly Uint8Array[]): Promise<number> {
+  offer(snapshotId: string, pieces: readonly Uint8Array[]): void {
+    const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     let offset = 0;
     for (const piece of pieces) {
-      this.port.keep(snapshotId, offset, piece);
+      this.port.keep(snapshotId, offset, piece, sizeBytes);
       offset += piece.length;
     }
+  }
+
+  async keep(snapshotId: string, pieces: readonly Uint8Array[]): Promise<number> {
+    this.offer(snapshotId, pieces);
     let kept = 0;
     for (let count = 0; count < pieces.length; count++) kept = (await this.answer('snapshotKept')).offset;
     return kept;
@@ -114,10 +122,10 @@ afterEach(async () => {
 describe('taking a snapshot', () => {
   it('says which entry it ends with, and that there is none while nothing was committed', async () => {
     sender.port.take('empty');
-    expect((await sender.answer('snapshotTaken')).head).toBeUndefined();
+    await sender.answer('snapshotNotTaken');
     await commitState(sender, 7, 10);
     sender.port.take('s');
-    expect(await sender.answer('snapshotTaken')).toEqual({
+    expect(await sender.answer('snapshotTaken')).toMatchObject({
       kind: 'snapshotTaken',
       snapshotId: 's',
       head: { lastIndex: 7, membership: undefined, membershipIndex: 0 },
@@ -143,7 +151,7 @@ describe('taking a snapshot', () => {
       let isTaken = false;
       const taken = sender.answer('snapshotTaken').finally(() => (isTaken = true));
       while (!isTaken) await commitMarks();
-      lastIndex = (await taken).head!.lastIndex;
+      lastIndex = (await taken).head.lastIndex;
     }
     await receiver.keep(snapshotId, await sender.stream(snapshotId));
     receiver.port.install(snapshotId, ANCHOR);
@@ -158,7 +166,7 @@ describe('taking a snapshot', () => {
     const slow = await open('slow', 0);
     await commitState(slow, 1, 5_000);
     slow.port.take('s');
-    expect((await slow.answer('snapshotTaken')).head).toBeUndefined();
+    expect((await slow.answer('snapshotNotTaken')).noRoom).toBeUndefined();
     expect(slow.warnings).toEqual(['no snapshot could be taken']);
     const fileBytes: number[] = [];
     for (let round = 2; round < 30; round++) {
@@ -193,7 +201,19 @@ describe('taking a snapshot', () => {
     await commitState(sender, 1, 20_000);
     sender.port.take('s');
     sender.port.drop('s');
-    expect((await sender.answer('snapshotTaken')).head).toBeUndefined();
+    expect((await sender.answer('snapshotNotTaken')).noRoom).toBeUndefined();
+  });
+
+  it('is not begun without room for it, and can be tried again', async () => {
+    await commitState(sender, 1, 2_000);
+    sender.roomBytes = MIB / 2;
+    sender.port.take('s');
+    expect((await sender.answer('snapshotNotTaken')).noRoom).toMatch(/are too many/);
+    sender.roomBytes = 4 * MIB;
+    sender.port.take('again');
+    const { sizeBytes } = await sender.answer('snapshotTaken');
+    expect(sizeBytes).toBe(Buffer.concat(await sender.stream('again')).length);
+    expect(sender.failures).toEqual([]);
   });
 });
 
@@ -232,6 +252,50 @@ describe('installing a snapshot', () => {
     expect(content(receiver)).toHaveLength(102);
   });
 
+  it('is refused once where there is no room for file and state, and kept when there is', async () => {
+    await commitState(sender, 9, 10_000);
+    await commitState(receiver, 3, 5);
+    sender.port.take('s');
+    const { sizeBytes } = await sender.answer('snapshotTaken');
+    const pieces = await sender.stream('s');
+    receiver.roomBytes = 2 * sizeBytes - 1;
+    receiver.offer('s', pieces);
+    expect((await receiver.answer('snapshotRefused')).noRoom).toMatch(/are too many/);
+    receiver.port.abandon('s');
+    receiver.roomBytes++;
+    await receiver.keep('s', pieces);
+    receiver.port.install('s', ANCHOR);
+    await receiver.answer('snapshotInstalled');
+    expect(content(receiver)).toHaveLength(10_002);
+    expect(receiver.failures).toEqual([]);
+  });
+
+  it('is refused where the state may not grow so large, and the old state is whole', async () => {
+    const dir = join(root, 'small');
+    const small = new Side(await StateDisk.open(dir, { mapBytesMax: 2 * MIB }), dir);
+    await commitState(small, 3, 5);
+    await commitState(sender, 9, 10_000);
+    sender.port.take('s');
+    await sender.answer('snapshotTaken');
+    const pieces = await sender.stream('s');
+    small.offer('s', pieces);
+    expect((await small.answer('snapshotRefused')).noRoom).toMatch(/the state may have 2097152: raise its limit/);
+    small.port.abandon('s');
+    // A sender of an earlier release does not say how much it is.
+    let offset = 0;
+    for (const piece of pieces) {
+      small.port.keep('s', offset, piece, 0);
+      offset += piece.length;
+      await small.answer('snapshotKept');
+    }
+    small.port.install('s', ANCHOR);
+    expect((await small.answer('snapshotRefused')).noRoom).toMatch(/has reached its limit of 2097152 bytes/);
+    expect(small.failures).toEqual([]);
+    expect(content(small)).toHaveLength(6);
+    expect(readdirSync(dir)).not.toContain('state.new');
+    await small.end();
+  });
+
   it('stops with the process, and leaves the old state', async () => {
     await commitState(sender, 9, 20_000);
     await commitState(receiver, 3, 5);
@@ -256,7 +320,7 @@ describe('installing a snapshot', () => {
       const ignore = () => undefined;
       let answered = ignore;
       const port = new LmdbSnapshots({ disk, dir: ${JSON.stringify(join(dir, 'snapshots'))},
-        answer: (input) => answered(input), onFatal: (error) => { throw error; }, log: { info: ignore, warn: ignore } });
+        answer: (input) => answered(input), onFatal: (error) => { throw error; }, noRoom: ignore, log: { info: ignore, warn: ignore } });
       const next = (start) => new Promise((resolve) => { answered = resolve; start(); });
       const before = [...disk.current.range('', '~')].length;
       writeSync(1, before + '\\n');
@@ -270,7 +334,7 @@ describe('installing a snapshot', () => {
           records.push(record);
         }
         const stream = Buffer.concat(records);
-        await next(() => port.keep('s', 0, stream));
+        await next(() => port.keep('s', 0, stream, stream.length));
         await next(() => port.install('s', Buffer.from('x')));
         disk.retire();
         writeSync(1, rows + '\\n');

@@ -2,19 +2,18 @@
  * Snapshots of the state on disk, taken and installed beside the loop (`SnapshotPort`).
  *
  * 1. What cannot be taken, for want of space or time, costs the receiver a wait; this node loses nothing by it.
- * 2. What comes in and cannot be kept or installed ends the process, as any failed write does; the old state is whole.
- * 3. Files are worth nothing after this process: they are gone with it.
+ * 2. What comes in and has no room is refused, and nothing of it is left. Any other failure to keep or install it ends the
+ *    process, as any failed write does; the old state is whole.
+ * 3. Room is looked for before a byte is written, so that a snapshot takes none that the log and the state may need.
+ * 4. Files are worth nothing after this process: they are gone with it.
  */
 import { rmSync } from 'node:fs';
 import { assert } from '../../../base/assert.ts';
 import type { LoopLog, SnapshotInput, SnapshotPort } from '../../ports.ts';
 import { IncomingSnapshot } from './incoming-snapshot.ts';
-import { OutgoingSnapshot } from './outgoing-snapshot.ts';
+import { OutgoingSnapshot, readerDeadlineMs } from './outgoing-snapshot.ts';
 import type { StateDisk } from './state-disk.ts';
-import { reasonOf } from './storage-error.ts';
-
-/** The life of a reader of the state: what is replaced meanwhile stays in the file. */
-const READER_DEADLINE_MS = 60_000;
+import { isFull, reasonOf } from './storage-error.ts';
 
 export interface LmdbSnapshotsParts {
   disk: StateDisk;
@@ -22,7 +21,10 @@ export interface LmdbSnapshotsParts {
   dir: string;
   answer: (input: SnapshotInput) => void;
   onFatal: (error: unknown) => void;
+  /** Why there is no room for so many bytes more; undefined: there is. */
+  noRoom: (bytes: number) => string | undefined;
   log: Pick<LoopLog, 'info' | 'warn'>;
+  /** By the size of the state, unless given. */
   readerDeadlineMs?: number;
 }
 
@@ -31,6 +33,8 @@ export class LmdbSnapshots implements SnapshotPort {
   /** The core keeps a few at a time (TRANSFERS_MAX). */
   readonly #outgoing = new Map<string, OutgoingSnapshot>();
   #incoming: IncomingSnapshot | undefined;
+  /** Further pieces of it may still come. */
+  #refusedId: string | undefined;
   #installing: Promise<void> | undefined;
   #taken = 0;
   #closed = false;
@@ -41,25 +45,41 @@ export class LmdbSnapshots implements SnapshotPort {
   }
 
   take(snapshotId: string): void {
-    const { disk, dir, answer, log, readerDeadlineMs = READER_DEADLINE_MS } = this.#parts;
+    const { disk, dir, answer, log } = this.#parts;
+    const stateBytes = disk.current.usedBytes();
+    const deadlineMs = this.#parts.readerDeadlineMs ?? readerDeadlineMs(stateBytes);
+    const noRoom = this.#parts.noRoom(stateBytes);
+    if (noRoom !== undefined) {
+      answer({ kind: 'snapshotNotTaken', snapshotId, noRoom });
+      return;
+    }
     const outgoing = new OutgoingSnapshot();
     this.#outgoing.set(snapshotId, outgoing);
     const startedMs = performance.now();
     this.#taken++;
     outgoing
-      .take(() => disk.current.pin(), dir, `taken-${String(this.#taken)}`, readerDeadlineMs)
+      .take(() => disk.current.pin(), dir, `taken-${String(this.#taken)}`, deadlineMs)
       .then(
         (head) => {
-          const fields = { component: 'state', snapshotId, index: head?.lastIndex };
-          if (head !== undefined) {
-            log.info({ ...fields, ms: Math.round(performance.now() - startedMs) }, 'a snapshot was taken');
+          if (head === undefined) {
+            answer({ kind: 'snapshotNotTaken', snapshotId });
+            return;
           }
-          answer({ kind: 'snapshotTaken', snapshotId, head });
+          const { sizeBytes } = outgoing;
+          const ms = Math.round(performance.now() - startedMs);
+          const fields = { component: 'state', snapshotId, index: head.lastIndex, bytes: sizeBytes, ms };
+          log.info(fields, 'a snapshot was taken');
+          answer({ kind: 'snapshotTaken', snapshotId, head, sizeBytes });
         },
         (error: unknown) => {
-          log.warn({ component: 'state', snapshotId, reason: reasonOf(error) }, 'no snapshot could be taken');
+          const reason = reasonOf(error);
           this.drop(snapshotId);
-          answer({ kind: 'snapshotTaken', snapshotId, head: undefined });
+          if (isFull(error)) {
+            answer({ kind: 'snapshotNotTaken', snapshotId, noRoom: reason });
+            return;
+          }
+          log.warn({ component: 'state', snapshotId, reason }, 'no snapshot could be taken');
+          answer({ kind: 'snapshotNotTaken', snapshotId });
         },
       );
   }
@@ -77,16 +97,46 @@ export class LmdbSnapshots implements SnapshotPort {
     outgoing?.drop().catch(this.#parts.onFatal);
   }
 
-  keep(snapshotId: string, offset: number, bytes: Uint8Array): void {
+  keep(snapshotId: string, offset: number, bytes: Uint8Array, sizeBytes: number): void {
     if (offset === 0) {
       this.#discard();
-      this.#incoming = new IncomingSnapshot(snapshotId, this.#parts.dir);
+      this.#refusedId = undefined;
+      const incoming = new IncomingSnapshot(snapshotId, this.#parts.dir);
+      this.#incoming = incoming;
+      const noRoom = this.#noRoomFor(sizeBytes);
+      if (noRoom !== undefined) this.#refuse(incoming, noRoom);
     }
+    if (this.#refusedId === snapshotId) return;
     const incoming = this.#incoming;
     assert(incoming?.snapshotId === snapshotId, 'pieces are of the snapshot that was begun');
-    incoming.keep(offset, bytes).then((kept) => {
-      if (this.#incoming === incoming) this.#parts.answer({ kind: 'snapshotKept', snapshotId, offset: kept });
-    }, this.#parts.onFatal);
+    incoming.keep(offset, bytes).then(
+      (kept) => {
+        if (this.#incoming === incoming) this.#parts.answer({ kind: 'snapshotKept', snapshotId, offset: kept });
+      },
+      (error: unknown) => this.#failed(incoming, error),
+    );
+  }
+
+  /** For the file and, beside the old one, the new state. */
+  #noRoomFor(sizeBytes: number): string | undefined {
+    const { disk, noRoom } = this.#parts;
+    if (sizeBytes > disk.bytesMax) {
+      return `${String(sizeBytes)} bytes are offered, and the state may have ${String(disk.bytesMax)}: raise its limit`;
+    }
+    return noRoom(2 * sizeBytes);
+  }
+
+  #failed(incoming: IncomingSnapshot, error: unknown): void {
+    if (isFull(error)) this.#refuse(incoming, reasonOf(error));
+    else this.#parts.onFatal(error);
+  }
+
+  #refuse(incoming: IncomingSnapshot, noRoom: string): void {
+    if (this.#incoming !== incoming) return;
+    const { snapshotId } = incoming;
+    this.#discard();
+    this.#refusedId = snapshotId;
+    this.#parts.answer({ kind: 'snapshotRefused', snapshotId, noRoom });
   }
 
   abandon(snapshotId: string): void {
@@ -99,7 +149,7 @@ export class LmdbSnapshots implements SnapshotPort {
     assert(this.#installing === undefined, 'one installation at a time');
     this.#installing = this.#install(incoming, anchor)
       .catch((error: unknown) => {
-        if (!this.#closed) this.#parts.onFatal(error);
+        if (!this.#closed) this.#failed(incoming, error);
       })
       .finally(() => (this.#installing = undefined));
   }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StateHead } from '../../core/state/snapshot-stream.ts';
 import { encodeRecord, isStreamed, stateHead } from '../../core/state/snapshot-stream.ts';
 import { MEMBERSHIP_KEY, META_KEY } from '../../core/state/keys.ts';
@@ -8,13 +9,23 @@ import type { PinnedState } from './state-store.ts';
 
 /** Read in one go: what holds up the loop, about a millisecond, before the others have their turn. */
 const SLICE_BYTES = 256 * 1024;
+/** A reader of the state ends at the latest after this, */
+const READER_MS_MIN = 60_000;
+/** or when it was not even as fast as this, whichever is later. */
+const READER_BYTES_PER_MS_MIN = 8 * 1024;
+
+/** How long reading so much may take: what is replaced meanwhile stays in the file. */
+export function readerDeadlineMs(stateBytes: number): number {
+  return Math.max(READER_MS_MIN, stateBytes / READER_BYTES_PER_MS_MIN);
+}
 
 /**
  * A snapshot that was, or is being, taken.
  *
  * Pages read by short transactions would belong to different commits, and commits that waited for the copy would hold up
  * the whole node; so one read transaction lasts from the first key to the last. It pins what is replaced meanwhile, so
- * it has a deadline; the copy goes to a file, since the receiver may take any time.
+ * it has a deadline; the copy goes to a file, since the receiver may take any time. At least half of the time the loop is
+ * left to others.
  */
 export class OutgoingSnapshot {
   #file: SnapshotFile | undefined;
@@ -35,10 +46,14 @@ export class OutgoingSnapshot {
     const pinned = pin();
     const headRows = new MemoryStore();
     try {
+      let beganMs = performance.now();
       for (const slice of slices(pinned.rows, headRows)) {
+        const readMs = performance.now() - beganMs;
         if (this.#isDropped()) return undefined;
         if (performance.now() > endMs) throw new Error(`reading the state took longer than ${String(deadlineMs)} ms`);
         await file.append(slice);
+        await delay(readMs);
+        beganMs = performance.now();
       }
     } finally {
       pinned.release();

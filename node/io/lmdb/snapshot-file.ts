@@ -3,6 +3,12 @@ import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
+ * So much may wait in memory for the disk: on many file systems a sync of the log waits for it as well, and left to
+ * itself the kernel would gather hundreds of MiB. Nobody needs the file itself to be on the disk.
+ */
+const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
  * A file that ends with this process at the latest, however that ends: its name is taken away at once. Snapshots on their
  * way are worth nothing to anybody else.
  */
@@ -10,6 +16,7 @@ export class SnapshotFile {
   readonly #handle: FileHandle;
   /** Where the next piece goes. */
   sizeBytes = 0;
+  #unsyncedBytes = 0;
 
   private constructor(handle: FileHandle) {
     this.#handle = handle;
@@ -34,6 +41,10 @@ export class SnapshotFile {
       done += bytesWritten;
       this.sizeBytes += bytesWritten;
     }
+    this.#unsyncedBytes += bytes.length;
+    if (this.#unsyncedBytes < UNSYNCED_BYTES_MAX) return;
+    this.#unsyncedBytes = 0;
+    await this.#handle.datasync();
   }
 
   /** As many as there are, up to `bytesMax`. */

@@ -54,6 +54,11 @@ export class StateDisk {
     return new StateDisk(dataDir, options, newest, store);
   }
 
+  /** Of one state. */
+  get bytesMax(): number {
+    return this.#options.mapBytesMax;
+  }
+
   /** What is read and written now. */
   get current(): StateStore {
     return this.#current;
@@ -74,8 +79,11 @@ export class StateDisk {
     const next = await StateStore.open(unfinished, { mapBytesMax, ...deadline });
     try {
       await fill(next);
-    } finally {
       await next.close();
+    } catch (error) {
+      await next.close();
+      remove(unfinished);
+      throw error;
     }
     const generation = this.#generation + 1;
     const dir = join(this.#dataDir, directoryOf(generation));

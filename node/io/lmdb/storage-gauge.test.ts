@@ -28,4 +28,15 @@ describe('StorageGauge', () => {
     expect(small.bytesMax).toBeGreaterThanOrEqual(DISK_BYTES_MIN);
     expect(small.usedBytes).toBeLessThan(small.bytesMax);
   });
+
+  it('has room for what leaves the disk below its hard limit', () => {
+    const { bavail, bsize } = statfsSync(tmpdir());
+    const free = bavail * bsize;
+    // Of twice what is free, a quarter is kept: half of what is free.
+    const gauge = new StorageGauge(tmpdir(), store(0, 1, free), store(0, 1), 0.75);
+    expect(gauge.noRoom(0.45 * free)).toBeUndefined();
+    expect(gauge.noRoom(0.55 * free)).toMatch(
+      /^\d+ MiB are needed, \d+ MiB are free, and \d+ MiB of them are kept for log and state$/,
+    );
+  });
 });

@@ -403,8 +403,9 @@ export class Connection {
       }
     } else if (this.#state !== 'open') this.#violated('protocol_error', `${message.kind} before HELLO`);
     else if (message.kind === 'KEEPALIVE') return;
-    else if (message.kind === 'PING') this.send({ kind: 'ACK', body: message.body });
-    else if (message.kind === 'ACK') this.#acknowledged(message.body.sequence);
+    else if (message.kind === 'PING' && message.body.from === undefined) {
+      this.send({ kind: 'ACK', body: { sequence: message.body.sequence } });
+    } else if (message.kind === 'ACK' && message.body.from === undefined) this.#acknowledged(message.body.sequence);
     else if (this.#held !== undefined) this.#held.push({ message, frame });
     else this.owner.message(this, message, frame);
   }

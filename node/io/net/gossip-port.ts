@@ -1,7 +1,8 @@
 import type { GossipListener } from '../../../api/gossip.ts';
 import type { Address } from '../../../base/address.ts';
 import type { Host } from '../../../base/host.ts';
-import { decodeFrame, encodeFrame, FRAME_FLAGS, FrameError } from '../../core/tlv/frame.ts';
+import { isGossip, type GossipMessage } from '../../core/swim/swim-ports.ts';
+import { decodeFrame, encodeFrame, FRAME_FLAGS, FRAME_HEADER_BYTES, FrameError } from '../../core/tlv/frame.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../core/tlv/messages.ts';
 import { MalformedError } from '../../core/tlv/struct.ts';
 import { readKeyFile, watchKeyFile, type KeyFileWatch } from './key-file.ts';
@@ -13,6 +14,8 @@ import { UdpSocket } from './udp-socket.ts';
 export interface GossipPortOptions {
   host: Host;
   listener: Extract<GossipListener, { on: true }>;
+  /** Gossip: what names its sender. Without it such messages are dropped. */
+  onMessage?(message: GossipMessage, from: Address, byteCount: number): void;
   metrics: UdpMetrics;
   log: NetLog;
   limits?: Partial<UdpLimits>;
@@ -20,7 +23,10 @@ export interface GossipPortOptions {
   keyPollMs?: number;
 }
 
-/** Messages in datagrams, one frame each. Every node answers PING by ACK, which is what `distric net ping --udp` asks. */
+/**
+ * Messages in datagrams, one frame each. A PING without a sender is answered at once, whoever asks: `distric net ping
+ * --udp` does.
+ */
 export class GossipPort {
   readonly #options: GossipPortOptions;
   #socket: UdpSocket | undefined;
@@ -58,12 +64,17 @@ export class GossipPort {
     return this.#socket?.address ?? this.#options.listener.address;
   }
 
-  /** False when it was dropped here and counted. */
-  send(to: Address, message: Message): boolean {
+  /** Most bytes of a message's payload. */
+  get payloadBytesMax(): number {
+    return (this.#socket?.payloadBytesMax ?? 0) - FRAME_HEADER_BYTES;
+  }
+
+  /** Bytes of its frame; 0 when it was dropped here and counted. */
+  send(to: Address, message: Message): number {
     const { host } = this.#options;
     const { code, payload } = encodeMessage(host, message);
     const frame = encodeFrame(host, code, FRAME_FLAGS.oneWay, ++this.#messageId, Date.now() * 1_000, payload);
-    return this.#socket?.send(to, frame) ?? false;
+    return this.#socket?.send(to, frame) === true ? frame.length : 0;
   }
 
   async close(): Promise<void> {
@@ -74,8 +85,11 @@ export class GossipPort {
   #receive(bytes: Uint8Array, from: Address): void {
     const message = this.#decode(bytes);
     if (message === 'malformed') this.#options.metrics.packetDropped('malformed');
-    else if (message?.kind === 'PING') this.send(from, { kind: 'ACK', body: message.body });
-    else this.#options.metrics.packetDropped('unexpected');
+    else if (message?.kind === 'PING' && message.body.from === undefined) {
+      this.send(from, { kind: 'ACK', body: { sequence: message.body.sequence } });
+    } else if (message !== undefined && isGossip(message) && this.#options.onMessage !== undefined) {
+      this.#options.onMessage(message, from, bytes.length);
+    } else this.#options.metrics.packetDropped('unexpected');
   }
 
   /** Undefined for a message of a later version. */

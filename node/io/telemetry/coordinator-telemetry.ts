@@ -14,6 +14,7 @@ const TYPES_MAX = 500;
 const WORKERS_MAX = 1_000;
 
 const ROLES = ['follower', 'candidate', 'leader'] as const;
+const SNAPSHOT_SIDES = ['sender', 'receiver'] as const;
 const STORAGE_LEVELS: readonly StorageLevel[] = ['open', 'soft', 'hard'];
 
 /** A coordinator's reports under the names and labels that its users know. */
@@ -75,6 +76,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
     this.#tasks.stale.inc();
   }
 
+  workerLossesSuspended(suspended: boolean): void {
+    this.#tasks.suspended.set(suspended ? 1 : 0);
+  }
+
   instanceStarted(workflow: string): void {
     this.#instances.started.inc({ workflow: this.#instances.workflows.of(workflow) });
   }
@@ -116,6 +121,10 @@ export class CoordinatorTelemetry implements CoordinatorMetrics {
 
   swept(table: string, count: number): void {
     this.#raft.swept.inc({ table }, count);
+  }
+
+  snapshotWithoutRoom(side: (typeof SNAPSHOT_SIDES)[number]): void {
+    this.#raft.snapshotsWithoutRoom.inc({ side });
   }
 
   storageLevel(level: StorageLevel): void {
@@ -169,6 +178,7 @@ interface TaskMetrics {
   types: LabelLimit;
   running: Gauge<'worker'>;
   ready: Gauge;
+  suspended: Gauge;
   ended: Counter<'type' | 'status'>;
   wait: Histogram;
   retries: Counter<'type'>;
@@ -207,6 +217,11 @@ function taskMetrics(registry: Registry): TaskMetrics {
       'distric_task_redispatches_total',
       'Attempts given to another worker because theirs was lost.',
     ),
+    suspended: new Gauge({
+      name: 'distric_worker_losses_suspended',
+      help: '1 while more than half of the workers are missed, so that none is given up (leader).',
+      registers,
+    }),
     stale: new Counter({
       name: 'distric_results_stale_total',
       help: 'Results that came under an old fencing token and changed nothing.',
@@ -259,6 +274,7 @@ interface RaftMetrics {
   mismatches: Counter;
   swept: Counter<'table'>;
   storage: Gauge<'level'>;
+  snapshotsWithoutRoom: Counter<'side'>;
 }
 
 function raftMetrics(registry: Registry): RaftMetrics {
@@ -299,6 +315,7 @@ function raftMetrics(registry: Registry): RaftMetrics {
       labelNames: ['table'],
       registers,
     }),
+    snapshotsWithoutRoom: withoutRoom(registers),
     storage: new Gauge({
       name: 'distric_storage_level',
       help: 'Leader: 1 for what holds by the fullest voter. open: all is taken; soft: no messages; hard: no task work either.',
@@ -306,4 +323,15 @@ function raftMetrics(registry: Registry): RaftMetrics {
       registers,
     }),
   };
+}
+
+function withoutRoom(registers: Registry[]): Counter<'side'> {
+  const counter = new Counter({
+    name: 'distric_snapshots_without_room_total',
+    help: 'Snapshots that were not taken, or were refused, for want of room on the disk.',
+    labelNames: ['side'],
+    registers,
+  });
+  for (const side of SNAPSHOT_SIDES) counter.inc({ side }, 0);
+  return counter;
 }

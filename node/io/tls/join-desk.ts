@@ -140,7 +140,7 @@ export class JoinDesk {
     const state = this.#renewals.take(identityUri(holder), perSecond, RENEWALS_BURST, clockMs());
     if (state.allowed) return;
     const waitS = Math.ceil(state.waitMs / 1_000);
-    throw new DistricError('RATE_LIMITED', `${holder.name} has renewed too often: again in ${waitS} s`);
+    throw new DistricError('RATE_LIMITED', `${holder.name} has renewed too often: again in ${waitS} s`, [], waitS);
   }
 
   #count({ nonce, uses, expiresMs }: JoinGrant, nowMs: number): void {

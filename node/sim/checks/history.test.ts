@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Random } from '../../../base/random.ts';
 import { DistricError } from '../../../base/errors.ts';
+import { membershipOf } from '../../core/raft/membership.ts';
 import { randomRule } from '../documents.ts';
+import { Counters } from '../counters.ts';
 import { EventQueue } from '../event-queue.ts';
 import { History } from './history.ts';
 import { StateChecks } from './state-checks.ts';
@@ -17,7 +19,7 @@ describe('History', () => {
 
   beforeEach(() => {
     queue = new EventQueue();
-    state = new StateChecks();
+    state = new StateChecks(new Counters(), membershipOf(['c1']));
     state.messages.set('m1', 1);
     state.messages.set('m2', 2);
     history = new History(queue, state);

@@ -75,6 +75,11 @@ export class RaftChecks implements Observer {
       'termBack',
       () => `${node.id} is back in term ${raft.term}, was in ${record.term}`,
     );
+    demand(
+      raft.term >= raft.log.lastTerm,
+      'termBack',
+      () => `${node.id} is back in term ${raft.term}, with an entry of term ${raft.log.lastTerm}`,
+    );
     record.commitIndex = 0;
     record.ledTerm = 0;
     record.leading = false;

@@ -5,9 +5,11 @@
 import { COMMAND, MessageBatch, MessageItem, Results } from '../../core/state/commands.ts';
 import type { StateEvent } from '../../core/state/events.ts';
 import type { Entry } from '../../core/raft/entry.ts';
+import { type Membership, members } from '../../core/raft/membership.ts';
 import type { Body } from '../../core/tlv/messages.ts';
 import { decode } from '../../core/tlv/struct.ts';
 import { nodeHost } from '../../io/host.ts';
+import type { Counters } from '../counters.ts';
 import type { Observer } from '../observer.ts';
 import type { SimCoordinator } from '../sim-coordinator.ts';
 import type { TaskContext } from '../sim-worker.ts';
@@ -29,6 +31,19 @@ export class StateChecks implements Observer {
   /** Log index at which a message was applied, by id. */
   readonly messages = new Map<string, number>();
   readonly #ended = new Set<string>();
+
+  readonly #counters: Counters;
+  readonly #bornWith: Membership;
+  #nodes: readonly SimCoordinator[] = [];
+
+  constructor(counters: Counters, bornWith: Membership) {
+    this.#counters = counters;
+    this.#bornWith = bornWith;
+  }
+
+  watch(nodes: readonly SimCoordinator[]): void {
+    this.#nodes = nodes;
+  }
 
   onBoot(node: SimCoordinator): void {
     this.onInstall(node);
@@ -55,8 +70,22 @@ export class StateChecks implements Observer {
     }
     this.#hashes[entry.index] = state.hash;
     if (entry.kind === COMMAND.messages) this.#onMessages(node, entry);
+    if (entry.kind === COMMAND.raiseLevel) this.#onRaised(node);
     const statuses = entry.kind === COMMAND.results ? statusesOf(entry) : undefined;
     for (const event of events) this.#onEvent(node, event, statuses);
+  }
+
+  /** As of the members at its place in the log: who joins above it finds out for itself. */
+  #onRaised(node: SimCoordinator): void {
+    const state = node.coordinator?.state;
+    if (state === undefined) return;
+    this.#counters.add('feature level raised');
+    if (this.#nodes.some(({ wasEarlier }) => wasEarlier)) this.#counters.add('feature level raised in an upgrade');
+    const ids = members(state.membership ?? this.#bornWith);
+    const early = this.#nodes.filter(({ id, featureLevel }) => ids.includes(id) && featureLevel < state.featureLevel);
+    demand(early.length === 0, 'featureLevel', () => {
+      return `raised to ${state.featureLevel}, which ${early.map(({ id }) => id).join()} cannot follow`;
+    });
   }
 
   #onMessages(node: SimCoordinator, entry: Entry): void {

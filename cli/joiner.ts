@@ -2,8 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { freePorts } from '../cli/free-ports.ts';
-import { signalNode, startNodeProcess, waitUntilGone } from '../cli/node-process.ts';
+import { freePorts } from './free-ports.ts';
+import { signalNode, startNodeProcess, waitUntilGone } from './node-process.ts';
 
 const GONE_MS = 30_000;
 
@@ -23,13 +23,14 @@ export class Joiner {
     this.metrics = `127.0.0.1:${metrics}`;
   }
 
-  /** `member`: `host:port` of one that is in the cluster. */
-  static async launch(id: string, dir: string, member: string): Promise<Joiner> {
+  /** `member`: `host:port` of one that is in the cluster; `more`: further settings of the node. */
+  static async launch(id: string, dir: string, member: string, more: Record<string, unknown> = {}): Promise<Joiner> {
     const ports = await freePorts(3);
     const [peer, http, metrics] = ports.map((port) => ({ host: '127.0.0.1', port }));
     const joiner = new Joiner(id, dir, ports);
     await mkdir(dir, { recursive: true });
     const settings = {
+      ...more,
       nodeId: id,
       role: 'coordinator',
       dataDir: joiner.dataDir,
