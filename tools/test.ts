@@ -12,7 +12,7 @@ import { ChildCoverage } from './child-coverage.ts';
 import { checkCoverage } from './coverage.ts';
 import { IMAGE_NEEDS } from './images/images.ts';
 import { countJest, type Counts, type JestSummary } from './jest-result.ts';
-import { isInPath, provision, type SystemNeed } from './provision.ts';
+import { provision, type SystemNeed } from './provision.ts';
 import { describeResult, ROOT_DIR, runStep, type Step } from './steps.ts';
 
 const SEEDS = 300;
@@ -60,7 +60,7 @@ try {
   if (!isQuick) await blackBoxTests([...leftOutFolders, '/e2e/kubernetes/']);
   coverage();
   // Last, since it takes a share of the processor even at rest.
-  const hasKubernetes = isRoot && isInPath('go') && !lacks(KUBERNETES_TESTS);
+  const hasKubernetes = isRoot && !lacks(KUBERNETES_TESTS);
   if (!isQuick && hasKubernetes) await kubernetesTests();
   for (const need of leftOut)
     console.log(`left out: ${need.neededFor} (needs ${need.program}; --provision as root installs it)`);

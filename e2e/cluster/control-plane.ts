@@ -14,7 +14,7 @@ import {
   STATE_DIR,
   writeInto,
 } from './layout.ts';
-import { startAgainIn, startIn, stopIn } from './machine.ts';
+import { startIn } from './machine.ts';
 import type { Programs } from './programs.ts';
 
 export const CONTROL_PLANE_PARTS = [
@@ -59,14 +59,6 @@ export async function controlPlaneCommands(programs: Programs, credentials: Cred
 
 export function startPart(commands: Commands, part: ControlPlanePart): void {
   startIn(FIRST_NODE, part, commands.get(part) ?? []);
-}
-
-export async function stopPart(part: ControlPlanePart, signal?: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-  await stopIn(FIRST_NODE, part, signal);
-}
-
-export function startPartAgain(part: ControlPlanePart): void {
-  startAgainIn(FIRST_NODE, part);
 }
 
 function etcdFlags(): string[] {

@@ -1,4 +1,4 @@
-/** The test cluster as a whole: up, down, how it stands, and its parts ended and started again by tests. */
+/** The test cluster as a whole: up, down and how it stands. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../until.ts';
@@ -21,7 +21,7 @@ export type Progress = (line: string) => void;
 
 /** Starts a fresh cluster; what an earlier one left, running or killed, is ended and removed first. */
 export async function startCluster(nodesCount: number, progress: Progress): Promise<void> {
-  const programs = buildPrograms(progress);
+  const programs = await buildPrograms(progress);
   await stopCluster();
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o700 });
   saveSettings();

@@ -4,7 +4,7 @@
  * stay as they are, but for one link to the nodes, which goes with them.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { until } from '../until.ts';
 import { makeCgroups, removeCgroups } from './cgroups.ts';
@@ -25,7 +25,6 @@ export function run(program: string, args: readonly string[], input = ''): strin
 
 /** The name by which the first process of a node is known for certain, whoever else got its number since. */
 const initName = (node: NodePlan): string => join(node.dir, 'init');
-const commandFile = (node: NodePlan, name: string): string => join(node.dir, 'commands', name);
 const logFile = (node: NodePlan, name: string): string => join(node.dir, 'logs', `${name}.log`);
 const pidFile = (node: NodePlan, name: string): string => join(node.dir, 'pids', name);
 
@@ -103,41 +102,11 @@ export async function stopMachine(node: NodePlan): Promise<void> {
   await removeCgroups(node.cgroup);
 }
 
-/** Starts a program in a node that goes on until it is stopped; its output goes to a log of its name. */
+/** Starts a program in a node that goes on until the node ends; its output goes to a log of its name. */
 export function startIn(node: NodePlan, name: string, command: readonly string[]): void {
-  writeInto(commandFile(node, name), JSON.stringify(command));
-  startAgainIn(node, name);
-}
-
-/** Starts a program as it was started before; it must have ended. */
-export function startAgainIn(node: NodePlan, name: string): void {
-  const command = JSON.parse(readFileSync(commandFile(node, name), 'utf8')) as string[];
   mkdirSync(dirname(logFile(node, name)), { recursive: true });
   const log = openSync(logFile(node, name), 'a');
   const child = spawn('nsenter', commandIn(node, command), { detached: true, stdio: ['ignore', log, log] });
   child.unref();
   closeSync(log);
-  writeInto(pidFile(node, name), String(child.pid));
-}
-
-/** Ends a program that `startIn` started, and waits until it is gone. */
-export async function stopIn(node: NodePlan, name: string, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
-  const pid = programPid(node, name);
-  if (pid === undefined) return;
-  process.kill(Number(pid), signal);
-  await until(`${name} of ${node.name} has ended`, END_LIMIT_MS, () =>
-    Promise.resolve(programPid(node, name) === undefined ? true : undefined),
-  );
-}
-
-/** Of a program that `startIn` started, while it runs: a process of the node, below the one that went in. */
-function programPid(node: NodePlan, name: string): string | undefined {
-  const pid = childOf(readFileSync(pidFile(node, name), 'utf8'));
-  if (pid === undefined) return undefined;
-  const namespaceOf = (one: string): string => readlinkSync(`/proc/${one}/ns/pid`);
-  try {
-    return namespaceOf(pid) === namespaceOf(runningPid(node)) ? pid : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,14 +1,13 @@
 /**
  * The programs of the cluster, built from pinned sources (`go.mod`, `dns/go.mod`) once into the user's cache and used as
- * long as the sources stay the same. Go is the only tool needed; it must be the version of `go.mod` or newer.
+ * long as the sources stay the same. Go is the only tool needed.
  */
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { CACHE_DIR, goProgram } from '../../tools/go/go.ts';
 
-const HELM_COMMAND = 'helm.sh/helm/v4/cmd/helm@v4.3.1';
 const BUILD_LIMIT_MS = 40 * 60_000;
 /** One program, called by the name of the part that it is to be. */
 const PARTS = [
@@ -21,8 +20,6 @@ const PARTS = [
   'kubelet',
   'volumes',
 ];
-
-export const CACHE_DIR = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'distric');
 
 interface Build {
   name: string;
@@ -52,7 +49,6 @@ const COREDNS: Build = {
   folder: 'dns',
   args: [...PLAIN, 'coredns', SMALL, '.'],
 };
-const HELM: Build = { name: 'helm', sources: [], folder: '.', args: ['install', '-trimpath', SMALL, HELM_COMMAND] };
 
 /** What Kubernetes says of itself is put in when it is linked; charts ask for it. */
 function versionFlags(): string {
@@ -73,33 +69,29 @@ export interface Programs {
   pause: string;
 }
 
-export function buildPrograms(progress: (line: string) => void): Programs {
-  const kubernetesDir = built(KUBERNETES, progress);
+export async function buildPrograms(progress: (line: string) => void): Promise<Programs> {
+  const kubernetesDir = await built(KUBERNETES, progress);
   return {
     kubernetesDir,
     kubectl: join(kubernetesDir, 'kubectl'),
-    coredns: join(built(COREDNS, progress), 'coredns'),
-    pause: join(built(PAUSE, progress), 'pause'),
+    coredns: join(await built(COREDNS, progress), 'coredns'),
+    pause: join(await built(PAUSE, progress), 'pause'),
   };
 }
 
-/** Installs charts; the cluster itself does without. */
-export function buildHelm(progress: (line: string) => void): string {
-  return join(built(HELM, progress), 'helm');
-}
-
 /** The folder of a finished build; it gets its name only when it is complete. */
-function built(build: Build, progress: (line: string) => void): string {
+async function built(build: Build, progress: (line: string) => void): Promise<string> {
   const hash = createHash('sha256').update(build.args.join(' '));
   for (const source of build.sources) hash.update(readFileSync(join(import.meta.dirname, source)));
   const dir = join(CACHE_DIR, `${build.name}-${hash.digest('hex').slice(0, 16)}`);
   if (existsSync(dir)) return dir;
+  const go = await goProgram(progress);
   progress(`building ${build.name} (once; the first time takes minutes)`);
   const unfinished = `${dir}.${String(process.pid)}`;
   mkdirSync(unfinished, { recursive: true });
   try {
     const args = build.args.map((arg) => (arg === build.name ? join(unfinished, arg) : arg));
-    go(args, join(import.meta.dirname, build.folder), unfinished);
+    run(go, args, join(import.meta.dirname, build.folder));
     if (build.name === 'kubernetes') for (const part of PARTS) symlinkSync('kubernetes', join(unfinished, part));
     renameSync(unfinished, dir);
   } finally {
@@ -108,11 +100,11 @@ function built(build: Build, progress: (line: string) => void): string {
   return dir;
 }
 
-function go(args: readonly string[], cwd: string, binDir: string): void {
+function run(go: string, args: readonly string[], cwd: string): void {
   const flags = [process.env['GOFLAGS'], '-p=2', '-buildvcs=false'].filter(Boolean).join(' ');
-  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: flags, GOBIN: binDir };
+  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: flags };
   try {
-    execFileSync('nice', ['-n', '10', 'go', ...args], {
+    execFileSync('nice', ['-n', '10', go, ...args], {
       cwd,
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -120,8 +112,6 @@ function go(args: readonly string[], cwd: string, binDir: string): void {
     });
   } catch (error) {
     const detail = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    throw new Error(`go ${args.join(' ')} failed (the Go of e2e/cluster/go.mod must be in PATH): ${detail}`, {
-      cause: error,
-    });
+    throw new Error(`${go} ${args.join(' ')} failed: ${detail}`, { cause: error });
   }
 }

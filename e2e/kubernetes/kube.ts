@@ -33,12 +33,13 @@ export class Kube {
     this.isOwn = isOwn;
   }
 
-  static open(): Kube {
+  static async open(): Promise<Kube> {
     const given = process.env['E2E_KUBECONFIG'];
     if (given !== undefined) return new Kube(given, 'kubectl', false);
     if (!existsSync(ADMIN_KUBECONFIG))
       throw new Error('there is no cluster: npm run cluster -- up --nodes 2; npm run cluster -- load');
-    return new Kube(ADMIN_KUBECONFIG, buildPrograms(() => undefined).kubectl, true);
+    const { kubectl } = await buildPrograms(() => undefined);
+    return new Kube(ADMIN_KUBECONFIG, kubectl, true);
   }
 
   /** Rejects with what kubectl said. */

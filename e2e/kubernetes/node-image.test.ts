@@ -39,7 +39,7 @@ describe('the image of the node', () => {
     namespace.exec('w1', ['distric', '--server', `http://c1:${HTTP_PORT}`, ...args]);
 
   beforeAll(async () => {
-    namespace = await Kube.open().createNamespace('e2e-image');
+    namespace = await (await Kube.open()).createNamespace('e2e-image');
     const peers = service('c1-peer', PEER_PORT);
     peers['spec'] = { clusterIP: 'None', publishNotReadyAddresses: true, selector: { app: 'c1' } };
     const coordinators = `c1=c1-peer.${namespace.name}.svc.cluster.local:${PEER_PORT}`;

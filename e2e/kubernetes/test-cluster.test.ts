@@ -20,7 +20,7 @@ describe('the Kubernetes of the tests', () => {
   let nodes: string[];
 
   beforeAll(async () => {
-    kube = Kube.open();
+    kube = await Kube.open();
     namespace = await kube.createNamespace('e2e-cluster');
     nodes = (await kube.kubectl(['get', 'nodes', '--output', 'jsonpath={.items[*].metadata.name}'])).split(' ');
   }, TEST_LIMIT_MS);
