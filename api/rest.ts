@@ -166,8 +166,11 @@ export const ClusterStatusSchema = Type.Object({
   commit_index: count,
   applied_index: count,
   catalog_version: count,
-  /** What all members can do, so that all do the same: a release raises it once none of an earlier one is left. */
-  feature_level: count,
+  /**
+   * What all members can do, so that all do the same: a release raises it once none of an earlier one is left. Absent: the
+   * answer is from a build before there were levels.
+   */
+  feature_level: optional(count),
   coordinators: Type.Array(
     Type.Object({
       id: text,

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { parseRule } from '../api/rule.ts';
 import { parseWorkflow } from '../api/workflow.ts';
 import type { NodeList } from '../api/nodes.ts';
-import type { InstanceResource, KeyResource, MessageResource } from '../api/rest.ts';
+import type { InstanceResource, KeyResource, MemberList, MessageResource } from '../api/rest.ts';
 import { DistricError } from '../base/errors.ts';
 
 interface SeenRequest {
@@ -57,6 +57,8 @@ export class RestPeer {
   url = '';
   /** What `/cluster/backup` gives. */
   backup: Buffer = Buffer.alloc(0);
+  /** One after the other is the answer about the members; the last one stays. */
+  memberLists: MemberList[] = [];
   #catalogVersion = 122;
   readonly #app: FastifyInstance = fastify({ forceCloseConnections: true });
 
@@ -91,6 +93,7 @@ export class RestPeer {
     this.#keys();
     this.#app.get('/api/v1/cluster/status', () => STATUS);
     this.#app.get('/api/v1/cluster/nodes', () => NODES);
+    this.#members();
     this.#app.get('/api/v1/cluster/backup', () => this.backup);
     this.url = await this.#app.listen({ host: '127.0.0.1', port: 0 });
     return this;
@@ -127,6 +130,21 @@ export class RestPeer {
     this.#app.post<{ Params: { id: string } }>('/api/v1/workflows/:id/cancel', async ({ params: { id } }, reply) =>
       id === INSTANCE.id ? INSTANCE : notFound(reply, id),
     );
+  }
+
+  #members(): void {
+    const answer = (): MemberList | undefined => {
+      return this.memberLists.length > 1 ? this.memberLists.shift() : this.memberLists[0];
+    };
+    this.#app.get('/api/v1/cluster/status', () => {
+      const [leader, ...others] = STATUS.coordinators;
+      return { ...STATUS, coordinators: [{ ...leader, http_address: new URL(this.url).host }, ...others] };
+    });
+    this.#app.get('/api/v1/cluster/members', answer);
+    for (const order of ['', '/promote', '/remove', '/:id/replace']) {
+      this.#app.post(`/api/v1/cluster/members${order}`, answer);
+    }
+    this.#app.post('/api/v1/cluster/leader', () => ({ leader: STATUS.leader, term: STATUS.term }));
   }
 
   #keys(): void {

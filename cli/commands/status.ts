@@ -7,6 +7,9 @@ import { stateTone } from '../terminal.ts';
 import type { Paint } from '../terminal.ts';
 import { addNodes } from './nodes.ts';
 
+/** Of a coordinator that does not tell one. */
+const LEVEL_BEFORE_LEVELS = 1;
+
 const HELP = `
 Examples:
   $ distric status
@@ -71,7 +74,7 @@ export function statusLines(status: ClusterStatus): string[] {
     `Leader: ${status.leader ?? 'none'}`,
     `Coordinators: ${String(status.coordinators.length)} (${members.map(withPlural).join(', ')})`,
     `Workers: ${listStates(status.workers.map((worker) => worker.status))}`,
-    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}, feature level: ${String(status.feature_level)}`,
+    `Term: ${String(status.term)}, commit index: ${String(status.commit_index)}, catalog version: ${String(status.catalog_version)}, feature level: ${String(status.feature_level ?? LEVEL_BEFORE_LEVELS)}`,
   ];
   const counts = Object.entries(status.counts).map(([name, count]) => `${String(count)} ${name.replaceAll('_', ' ')}`);
   lines.push(`Now: ${counts.join(', ')}`);
@@ -88,7 +91,7 @@ export function statusLines(status: ClusterStatus): string[] {
 
 /** During an upgrade, and when a member is away: who holds the level down. */
 function laterLevels(status: ClusterStatus): string | undefined {
-  const { feature_level: level, coordinators, answered_by: answeredBy, leader } = status;
+  const { feature_level: level = LEVEL_BEFORE_LEVELS, coordinators, answered_by: answeredBy, leader } = status;
   // Only the leader knows of the others.
   if (answeredBy !== leader) return undefined;
   const highest = Math.max(level, ...coordinators.map((node) => node.feature_level ?? level));

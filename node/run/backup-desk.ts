@@ -44,12 +44,12 @@ export class BackupDesk implements BackupGate {
     const startedMs = performance.now();
     this.#taken++;
     const facts = { clusterId, clusterName, term, bornWith };
-    const taken = await takeBackup(disk.current, dir, `backup-${String(this.#taken)}`, facts).catch(
-      (error: unknown) => {
-        log.warn({ component: 'backup', reason: reasonOf(error) }, 'no backup could be taken');
-        throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reasonOf(error)}`);
-      },
-    );
+    // Asked for when it is needed: a snapshot may replace the store, and close it, meanwhile.
+    const store = { pin: () => disk.current.pin(), usedBytes: () => disk.current.usedBytes() };
+    const taken = await takeBackup(store, dir, `backup-${String(this.#taken)}`, facts).catch((error: unknown) => {
+      log.warn({ component: 'backup', reason: reasonOf(error) }, 'no backup could be taken');
+      throw new DistricError('STORAGE_FULL', `the state could not be copied: ${reasonOf(error)}`);
+    });
     if (taken === undefined) throw new DistricError('BOOTSTRAPPING', 'there is no state yet');
     const { header, stream, drop } = taken;
     const ms = Math.round(performance.now() - startedMs);

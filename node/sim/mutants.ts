@@ -32,6 +32,7 @@ const SENDER = 'node/core/raft/snapshot-sender.ts';
 const TRANSFER = 'node/core/raft/transfer.ts';
 const OUTBOX = 'node/core/raft/outbox.ts';
 const MACHINE = 'node/core/state/machine.ts';
+const RETENTION = 'node/core/state/retention.ts';
 const SCHEDULE = 'node/core/workflow/schedule.ts';
 const LOOP = 'node/node.ts';
 const INGRESS = 'node/ingress.ts';
@@ -436,6 +437,14 @@ export const MUTANTS: readonly Mutant[] = [
     'for (const id of this.messages.instanceIdsOf(messageId)) {',
     'for (const id of [] as string[]) {',
   ),
+  mutant(
+    'sweeps-what-runs',
+    'assertion',
+    RETENTION,
+    "instance !== undefined && instance.status !== 'RUNNING' && (",
+    'instance !== undefined && (',
+  ),
+  mutant('sweeps-messages-of-what-runs', 'sweptEnded', RETENTION, ' || this.#isRunning(id)', ''),
   mutant(
     'raises-at-the-highest-level',
     'featureLevel',

@@ -1,5 +1,6 @@
 /** What a seed is made of: sizes, timings, and which faults exist at all in it (swarm testing, Groce et al. 2012). */
 import { Random } from '../../base/random.ts';
+import type { RetentionLimits } from '../sweeper.ts';
 import type { NetworkPlan } from './sim-network.ts';
 import { PARTITIONS } from './partitions.ts';
 import type { DiskPlan } from './sim-disk.ts';
@@ -45,6 +46,8 @@ export interface Plan {
   logKept: { entriesTrigger: number; entriesKept: number; bytesMax: number };
   /** This share of the coordinators begins as an earlier release, and is upgraded at some restart. Absent: 0. */
   earlierRelease?: number;
+  /** Absent: everything is kept. */
+  retention?: RetentionLimits;
 }
 
 export const CALM_NETWORK = { spike: 0, spikeUs: 0, loss: 0, duplicate: 0, reorder: 0 } as const;
@@ -65,7 +68,7 @@ export function makePlan(seed: number): Plan {
   const isWide = !isFast && random.chance(0.2);
   const workerCapacity = random.pick([1, 2, 8]);
   const flushUsMax = random.pick([500, 3_000, 20_000]);
-  return {
+  const plan: Plan = {
     faultyUs: FAULTY_US,
     coordinators,
     workers: random.integer(1, 3),
@@ -92,6 +95,26 @@ export function makePlan(seed: number): Plan {
     majorityFirst: random.chance(0.5),
     ...membersPlan(Random.stream(seed, 'members plan'), coordinators),
     earlierRelease: Random.stream(seed, 'releases plan').pick([0, 0, 0.5, 1]),
+  };
+  const retention = Random.stream(seed, 'retention plan');
+  return retention.chance(0.3) ? forgetful(retention, plan) : plan;
+}
+
+/**
+ * By age, by number, or by both; messages may go before the instances they made. The age of a message is told by the
+ * clock of whoever took it: in a simulation that keeps seconds, where others keep days, clocks must be right.
+ */
+function forgetful(random: Random, plan: Plan): Plan {
+  const kept = () => ({
+    ageMs: random.pick([15_000, 30_000, 60_000]),
+    count: random.pick([0, 20, Number.MAX_SAFE_INTEGER]),
+  });
+  return {
+    ...plan,
+    faults: plan.faults.filter((fault) => fault !== 'clock jump' && fault !== 'clock freeze'),
+    drift: Math.min(plan.drift, 0.01),
+    skewMs: Math.min(plan.skewMs, 500),
+    retention: { messages: kept(), instances: kept() },
   };
 }
 

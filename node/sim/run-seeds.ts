@@ -67,6 +67,7 @@ const RARE_STATES = [
     'no room for a snapshot at its receiver',
     'no room to install a snapshot',
   ],
+  ...['swept messages', 'swept instances'],
   ...['instance COMPLETED', 'instance FAILED', 'instance TIMED_OUT', 'instance CANCELLED'],
 ] as const;
 

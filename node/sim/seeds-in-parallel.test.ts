@@ -10,5 +10,5 @@ describe('runSeedsInParallel()', () => {
     expect(parallel).toMatchObject({ seeds: 2, twice: 1, failures: [] });
     expect(parallel.counts).toEqual(alone.counts);
     expect(parallel.nodeSeconds).toBeCloseTo(alone.nodeSeconds, 3);
-  });
+  }, 120_000);
 });

@@ -21,6 +21,6 @@ async function run({ simulation, options }: Part): Promise<void> {
       if (failure !== undefined) send({ failed: { seed, failure, traceHash, virtualSeconds } });
     },
   );
-  send({ summary });
-  process.disconnect();
+  // Closing the channel gives up what is still on its way.
+  process.send?.({ summary } satisfies PartMessage, undefined, undefined, () => process.disconnect());
 }

@@ -286,6 +286,7 @@ export class SimCoordinator implements Endpoint {
       workerLossMs: WORKER_LOSS_MS,
       logKept: plan.logKept,
       featureLevel: this.featureLevel,
+      ...(plan.retention === undefined ? {} : { retention: plan.retention }),
     };
   }
 

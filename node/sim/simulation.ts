@@ -184,6 +184,8 @@ class Simulation {
     const { lastIndex } = leader.raft.log;
     if (isJoint(leader.raft.membership)) return 'a change of the members is not settled';
     const ids = members(leader.raft.membership);
+    // A member whose disk was lost and that nobody replaced holds the level down, as any that is away.
+    const mayRaise = !this.#coordinators.some((node) => ids.includes(node.id) && this.#roster.isLost(node));
     for (const node of this.#coordinators) {
       const { id, coordinator, unanswered } = node;
       if (unanswered > 0) return `${id} owes ${unanswered} answers`;
@@ -191,7 +193,7 @@ class Simulation {
       const applied = coordinator?.state.appliedIndex;
       if (applied !== lastIndex) return `${id} is at ${String(applied)} of ${lastIndex}`;
       const level = coordinator?.state.featureLevel;
-      if (level !== FEATURE_LEVEL) return `${id} has feature level ${String(level)}`;
+      if (mayRaise && level !== FEATURE_LEVEL) return `${id} has feature level ${String(level)}`;
     }
     const { unfinished, open } = this.#client;
     if (unfinished > 0 || open > 0) return `clients wait: ${unfinished} messages, ${open} calls`;

@@ -26,6 +26,7 @@ export const CHECKS = {
   oneAttempt: 'a task has one running attempt at a time, with a rising token',
   staleAttempt: 'a result counts exactly while its attempt is the running one',
   dependencies: 'no task starts before its dependencies are completed, and it sees their results',
+  sweptEnded: 'retention forgets nothing that runs, and no message of something that runs',
   catalog: 'a message meets the rules that stand at its place in the log',
   linearizable: 'a read sees everything acknowledged before it began',
   progress: 'once faults are healed, everything comes to its end',

@@ -133,7 +133,7 @@ export class Workload {
     } else if (instances.length > 0) {
       const id = random.pick(instances.slice(-10));
       this.#client.read({ kind: 'instance', id }, (outcome, beganUs) => {
-        this.#history.onInstanceRead(id, isFound(outcome) ? textOf(outcome.result, 'status') : 'not found', beganUs);
+        this.#history.onInstanceRead(id, isFound(outcome) ? textOf(outcome.result, 'status') : undefined, beganUs);
       });
     }
   }

@@ -4,9 +4,11 @@
  * wait for them.
  *
  * Invariants
- * 1. One snapshot per member at a time, TRANSFERS_MAX in all; members that do not answer get none.
- * 2. For want of room, here or there, it waits, twice as long each time; a copy of the state that was taken is kept, so
- *    that asking again costs one piece.
+ * 1. One snapshot per member at a time; one more is begun only while fewer than TRANSFERS_MAX are not waiting for room.
+ *    Members that do not answer get none.
+ * 2. For want of room, here or there, it waits, twice as long each time; a copy of the state that was taken is kept for
+ *    OFFERS_OF_A_COPY_MAX offers, so that asking again costs one piece: then it makes room, and another is taken now and
+ *    then. So there may for a while be as many copies as members without room.
  * 3. A piece is sent again, from the receiver's own offset, until the receiver has acknowledged it: a lost connection
  *    costs what was in flight.
  */
@@ -18,8 +20,12 @@ export const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 /** Unacknowledged pieces per receiver. */
 export const SNAPSHOT_INFLIGHT_MAX = 4;
 export const TRANSFERS_MAX = 2;
-/** The longest wait for room. */
+/** The longest wait for room with a copy at hand. */
 export const ROOM_WAIT_MS_MAX = 10_000;
+/** A copy fills the leader's disk, which must not refuse messages for long because another node has no room. */
+export const OFFERS_OF_A_COPY_MAX = 6;
+/** The wait for room from then on. */
+export const RETAKE_MS = 60_000;
 
 /** What the driver is asked for; it answers with `taken` and `chunk`. */
 export type SnapshotRead =
@@ -154,7 +160,8 @@ export class SnapshotSender {
     if (noRoom !== undefined) {
       this.#wait(from, noRoom);
       transfer.ackedOffset = 0;
-      this.#goBack(transfer);
+      if (this.#hasWaitedLong(from)) this.end(from);
+      else this.#goBack(transfer);
       return;
     }
     if (ok) {
@@ -200,8 +207,13 @@ export class SnapshotSender {
 
   #wait(peer: string, reason: string): void {
     const count = (this.#waits.get(peer)?.count ?? 0) + 1;
-    const waitMs = Math.min(this.#resendMs * 2 ** (count - 1), ROOM_WAIT_MS_MAX);
+    const waitMs =
+      count >= OFFERS_OF_A_COPY_MAX ? RETAKE_MS : Math.min(this.#resendMs * 2 ** (count - 1), ROOM_WAIT_MS_MAX);
     this.#waits.set(peer, { untilMs: this.#replica.nowMs + waitMs, count, reason });
+  }
+
+  #hasWaitedLong(peer: string): boolean {
+    return (this.#waits.get(peer)?.count ?? 0) >= OFFERS_OF_A_COPY_MAX;
   }
 
   #isWaiting(peer: string): boolean {

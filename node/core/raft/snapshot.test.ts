@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { nodeHost } from '../../io/host.ts';
-import { ROOM_WAIT_MS_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_INFLIGHT_MAX } from './snapshot-sender.ts';
+import {
+  OFFERS_OF_A_COPY_MAX,
+  RETAKE_MS,
+  ROOM_WAIT_MS_MAX,
+  SNAPSHOT_CHUNK_BYTES,
+  SNAPSHOT_INFLIGHT_MAX,
+} from './snapshot-sender.ts';
 import { ELECTION_MS_MAX, type Flying, HEARTBEAT_MS, TestGroup } from './test-group.ts';
 
 const isPiece = ({ message }: Flying) => message.kind === 'INSTALL_SNAPSHOT';
@@ -171,10 +177,19 @@ describe('a snapshot that has no room', () => {
     expect(group.raft('c').installing).toBe(false);
     expect(group.raft('c').leaderId).toBe('a');
     group.node('c').noRoom = undefined;
-    group.run(ROOM_WAIT_MS_MAX + ELECTION_MS_MAX);
+    group.run(RETAKE_MS + ELECTION_MS_MAX);
     expect(group.node('c').installs).toBe(1);
     expectCaughtUp(group, 'c');
     expect(group.raft('a').snapshotWait('c')).toBeUndefined();
+  });
+
+  it('at the receiver for long does not keep the copy on the disk of the sender', () => {
+    const group = behind(6 * SNAPSHOT_CHUNK_BYTES);
+    group.node('c').noRoom = WHY;
+    expect(offers(group, OFFERS_OF_A_COPY_MAX * ROOM_WAIT_MS_MAX)).toBe(OFFERS_OF_A_COPY_MAX);
+    expect(group.snapshotCopies).toBe(0);
+    expect(group.raft('a').snapshotWait('c')).toBe(WHY);
+    expect(offers(group, 5 * RETAKE_MS)).toBeLessThanOrEqual(5);
   });
 
   it('at the sender is not taken, and asked for again', () => {

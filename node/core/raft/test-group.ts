@@ -304,6 +304,11 @@ export class TestGroup {
     }
   }
 
+  /** That a leader keeps for somebody. */
+  get snapshotCopies(): number {
+    return this.#snapshots.size;
+  }
+
   /** `id`'s election time-out passes, nobody else's; what follows is delivered. */
   elect(id: string): Raft {
     this.nowMs += ELECTION_MS_MAX;

@@ -48,7 +48,7 @@ export class Catalog {
   readonly #host: Host;
   readonly #overlay: Overlay;
   version = 0;
-  /** Rises with every change of a rule or a workflow; of this process only. */
+  /** Rises with every change of a rule, or of a workflow that rules may start; of this process only. */
   edition = 0;
   readonly rules = new Map<string, Stored<Rule>>();
   readonly workflows = new Map<string, Stored<Workflow>>();

@@ -38,6 +38,7 @@ const FORMAT_KEY = 0;
  */
 export const FORMAT_VERSION = 1;
 
+/** After a failure. */
 const CLOSE_MS_MAX = 10_000;
 /** What a commit takes beside its records: with less than that, the disk is full. */
 const ROOM_BYTES = 1024 * 1024;
@@ -228,8 +229,9 @@ export class Environment {
   async close(): Promise<void> {
     // After a failure LMDB may wait for ever for a write that never ends; the lock ends with the process. One for want of
     // room has ended, and the process may go on.
-    if (this.#failure !== undefined && !isFull(this.#failure)) return;
-    await withDeadline(this.db.close(), CLOSE_MS_MAX);
+    if (this.#failure === undefined) await this.db.close();
+    else if (isFull(this.#failure)) await withDeadline(this.db.close(), CLOSE_MS_MAX);
+    else return;
     this.#lock.release();
   }
 }
@@ -256,9 +258,14 @@ function openDatabase(dir: string, options: EnvironmentOptions, readOnly = false
   });
 }
 
+/** Infinity where even that cannot be told: a disk that is gone is not full. */
 function freeBytes(dir: string): number {
-  const { bavail, bsize } = statfsSync(dir);
-  return bavail * bsize;
+  try {
+    const { bavail, bsize } = statfsSync(dir);
+    return bavail * bsize;
+  } catch {
+    return Infinity;
+  }
 }
 
 async function withDeadline<T>(promise: Promise<T>, deadlineMs: number): Promise<T> {

@@ -27,24 +27,29 @@ export function checkContent(nodes: readonly SimCoordinator[]): void {
   }
 }
 
-/** Everything a client was told stands at `node`, and nothing else. */
+/** Everything a client was told stands at `node`, unless retention has deleted it, and nothing else. */
 export function checkHistory(node: SimCoordinator, history: History): void {
   const byMarker = messagesByMarker(node);
+  for (const { id, marker } of history.sweptMessages) byMarker.set(marker, [...(byMarker.get(marker) ?? []), id]);
   for (const submission of history.submissions) {
     const kept = byMarker.get(submission.marker) ?? [];
     checkSubmission(node, submission, kept);
   }
   for (const { id, submission } of history.acknowledged) {
+    if (history.isSwept(id)) continue;
     const answer = messageOf(node, id);
     demand(answer?.payload.n === submission.marker, 'acknowledgedKept', () => `${node.id} does not have message ${id}`);
     const instances = answer?.instances ?? [];
     const told =
       submission.key === undefined || submission.accepted?.messageId === id ? submission.accepted : undefined;
     if (told === undefined || told.messageId !== id) continue;
-    demand(instances.map((one) => one.id).join() === told.instances.join(), 'outcomeTold', () => {
-      return `message ${id} was told with ${told.instances.join()} and has ${JSON.stringify(instances)}`;
+    // Those that are left are the first.
+    const left = told.instances.filter((instance) => !history.isSwept(instance));
+    demand(instances.map((one) => one.id).join() === left.join(), 'outcomeTold', () => {
+      return `message ${id} was told with ${left.join()} and has ${JSON.stringify(instances)}`;
     });
-    demand(instances.map((one) => one.workflow).join() === told.workflows.join(), 'outcomeTold', () => {
+    const workflows = told.workflows.slice(0, left.length);
+    demand(instances.map((one) => one.workflow).join() === workflows.join(), 'outcomeTold', () => {
       return `message ${id} was told with ${told.workflows.join()} and has ${JSON.stringify(instances)}`;
     });
     for (const { id: instance, status } of instances) {
@@ -55,7 +60,8 @@ export function checkHistory(node: SimCoordinator, history: History): void {
 
 function checkSubmission(node: SimCoordinator, submission: Submission, kept: readonly string[]): void {
   const { key, acceptedCount, unknownCount, marker } = submission;
-  const describe = (): string => `message ${marker} (${String(key)}) is at ${node.id} as ${kept.join() || 'nothing'}`;
+  const describe = (): string =>
+    `message ${marker} (${String(key)}) was kept at ${node.id} as ${kept.join() || 'nothing'}`;
   if (key === undefined) {
     demand(kept.length >= acceptedCount, 'acknowledgedKept', describe);
     demand(kept.length <= acceptedCount + unknownCount, 'refusedNotKept', describe);

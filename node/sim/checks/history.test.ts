@@ -105,6 +105,19 @@ describe('History', () => {
     expect(() => history.onVersion('rule', 4, 25)).toThrow('rule is read at 4, and 5 stood');
   });
 
+  it('lets a read miss what retention has deleted, and nothing else', () => {
+    const submission = history.submission(1, undefined);
+    history.onOutcome(submission, history.submits(submission), accepted('m1', ['m1-1']));
+    history.onInstanceRead('m1-1', 'COMPLETED', 0);
+    queue.nowUs = 10;
+    expect(() => history.onInstanceRead('m1-1', undefined, 5)).toThrow('instance m1-1 is read as undefined');
+    state.swept.add('m1').add('m1-1');
+    history.onInstanceRead('m1-1', undefined, 5);
+    history.onMessageRead(submission, 'm1', false, 5);
+    expect(() => history.check()).not.toThrow();
+    expect(history.sweptMessages).toEqual([{ id: 'm1', marker: 1 }]);
+  });
+
   it('keeps an instance ended that was seen so', () => {
     history.onInstanceRead('i', 'COMPLETED', 0);
     queue.nowUs = 10;

@@ -115,7 +115,18 @@ export class History {
     this.stands(object, version);
   }
 
+  /** Its end is known, and retention may have deleted it since: reads need not find it. */
+  isSwept(id: string): boolean {
+    return this.#state.swept.has(id);
+  }
+
+  /** Every message that is kept no more, by its marker. */
+  get sweptMessages(): readonly { id: string; marker: number }[] {
+    return [...this.#state.messages].flatMap(([id, marker]) => (this.isSwept(id) ? [{ id, marker }] : []));
+  }
+
   onMessageRead(submission: Submission, id: string, isFound: boolean, beganUs: number): void {
+    if (!isFound && this.isSwept(id)) return;
     const read = this.#called(this.#messages, objectOf(submission), { kind: 'get', id }, beganUs);
     read.returned = { at: this.#queue.nowUs, output: isFound ? 'found' : 'not found' };
   }
@@ -155,12 +166,15 @@ export class History {
     return attempt;
   }
 
-  onInstanceRead(id: string, status: string, beganUs: number): void {
+  /** `status`: undefined if it was not found. */
+  onInstanceRead(id: string, status: string | undefined, beganUs: number): void {
+    if (status === undefined && this.isSwept(id)) return;
     const ended = this.#ended.get(id);
     demand(ended === undefined || ended.atUs >= beganUs || ended.status === status, 'linearizable', () => {
-      return `instance ${id} is read as ${status}, and was ${String(ended?.status)} before the read began`;
+      return `instance ${id} is read as ${String(status)}, and was ${String(ended?.status)} before the read began`;
     });
-    if (ended === undefined && TERMINAL.has(status)) this.#ended.set(id, { status, atUs: this.#queue.nowUs });
+    if (ended === undefined && status !== undefined && TERMINAL.has(status))
+      this.#ended.set(id, { status, atUs: this.#queue.nowUs });
   }
 }
 

@@ -2,8 +2,10 @@
  * The replicated state's promises, by a small model of its own: who got which attempt, what was accepted, and the
  * hash at every index. The first replica to apply an index feeds the model; the others are compared with it.
  */
+import { decodeText } from '../../../base/host.ts';
 import { COMMAND, MessageBatch, MessageItem, Results } from '../../core/state/commands.ts';
 import type { StateEvent } from '../../core/state/events.ts';
+import type { StateMachine } from '../../core/state/machine.ts';
 import type { Entry } from '../../core/raft/entry.ts';
 import { type Membership, members } from '../../core/raft/membership.ts';
 import type { Body } from '../../core/tlv/messages.ts';
@@ -28,9 +30,12 @@ interface Attempt {
 export class StateChecks implements Observer {
   readonly #hashes: number[] = [0];
   readonly #attempts = new Map<string, Attempt>();
-  /** Log index at which a message was applied, by id. */
+  /** The number in the payload of every message that was ever applied, by its id. */
   readonly messages = new Map<string, number>();
-  readonly #ended = new Set<string>();
+  /** Ids of messages and instances that retention has deleted. */
+  readonly swept = new Set<string>();
+  /** Every instance there ever was: whether it has ended. */
+  readonly #instances = new Map<string, 'running' | 'ended'>();
 
   readonly #counters: Counters;
   readonly #bornWith: Membership;
@@ -90,9 +95,17 @@ export class StateChecks implements Observer {
 
   #onMessages(node: SimCoordinator, entry: Entry): void {
     for (const bytes of decode(nodeHost, MessageBatch, entry.payload).items) {
-      const { id, matched } = decode(nodeHost, MessageItem, bytes);
-      if (node.coordinator?.state.messages.has(id) !== true || this.messages.has(id)) continue;
-      this.messages.set(id, entry.index);
+      const { id, matched, payload } = decode(nodeHost, MessageItem, bytes);
+      if (node.coordinator?.state.messages.has(id) !== true) continue;
+      demand(!this.swept.has(id), 'sweptEnded', () => `message ${id} is swept, and kept anew when it comes again`);
+      if (this.messages.has(id)) continue;
+      const { n } = JSON.parse(decodeText(nodeHost, payload)) as { n: number };
+      this.messages.set(id, n);
+      for (const instance of node.coordinator.state.messages.instanceIdsOf(id)) {
+        // Without a task it has ended in the entry that made it.
+        const isRunning = node.coordinator.state.instances.active.has(instance);
+        this.#instances.set(instance, isRunning ? 'running' : 'ended');
+      }
       for (const match of matched) {
         const [rule = '', version] = match.split('@');
         const standing = node.coordinator.state.catalog.rules.get(rule)?.document.version;
@@ -126,10 +139,13 @@ export class StateChecks implements Observer {
         break;
       case 'instanceEnded': {
         const { id } = event.instance;
-        demand(!this.#ended.has(id), 'oneResult', () => `instance ${id} ends twice`);
-        this.#ended.add(id);
+        demand(this.#instances.get(id) !== 'ended', 'oneResult', () => `instance ${id} ends twice`);
+        this.#instances.set(id, 'ended');
         break;
       }
+      case 'swept':
+        if (event.deleted > 0) this.#onSwept(node, event.table, event.deleted);
+        break;
       default:
         break;
     }
@@ -173,6 +189,24 @@ export class StateChecks implements Observer {
     if (status === 'ok') attempt.completed = event.token;
   }
 
+  /** What is gone, as against what there was: nothing that runs, and no message of something that runs. */
+  #onSwept(node: SimCoordinator, table: string, deleted: number): void {
+    const state = node.coordinator?.state;
+    if (state === undefined) return;
+    const known = table === 'messages' ? this.messages : this.#instances;
+    const gone = [...known.keys()].filter((id) => !this.swept.has(id) && !isThere(state, table, id));
+    demand(
+      gone.length === deleted,
+      'sweptEnded',
+      () => `${deleted} of ${table} are swept, and ${gone.join()} are gone`,
+    );
+    for (const id of gone) this.swept.add(id);
+    for (const [id, status] of this.#instances) {
+      const isGone = this.swept.has(id) || this.swept.has(id.slice(0, id.lastIndexOf('-')));
+      demand(status === 'ended' || !isGone, 'sweptEnded', () => `instance ${id} runs, and it or its message is swept`);
+    }
+  }
+
   #closeSessions(workerId: string, kept: string | undefined): void {
     for (const attempt of this.#attempts.values()) {
       if (attempt.workerId === workerId && attempt.session !== kept) attempt.open = false;
@@ -192,6 +226,10 @@ export class StateChecks implements Observer {
       });
     }
   }
+}
+
+function isThere({ messages, instances }: StateMachine, table: string, id: string): boolean {
+  return table === 'messages' ? messages.has(id) : instances.get(id) !== undefined;
 }
 
 function taskKey({ instanceId, taskId }: { instanceId: string; taskId: string }): string {
