@@ -22,7 +22,7 @@ const ROLES_WITH: Readonly<Record<Permission, readonly AccessRole[]>> = {
   follow: ['submitter', 'read-only', 'operator', 'admin'],
   /** See everything but keys and the audit log. */
   read: ['read-only', 'operator', 'admin'],
-  /** Change rules and workflows, cancel instances. */
+  /** Change rules and workflows, cancel instances, drain workers. */
   operate: ['operator', 'admin'],
   /** Keys, the audit log, backups. */
   administer: ['admin'],
@@ -49,6 +49,10 @@ const ROUTE_PERMISSIONS: Readonly<Record<string, Permission>> = {
   'GET /rules/:id': 'read',
   'PUT /rules/:id': 'operate',
   'DELETE /rules/:id': 'operate',
+  'GET /workers': 'read',
+  'GET /workers/:id': 'read',
+  'POST /workers/:id/drain': 'operate',
+  'POST /workers/:id/undrain': 'operate',
   'GET /cluster/status': 'read',
   'GET /cluster/nodes': 'read',
   'GET /cluster/events': 'read',
@@ -88,6 +92,8 @@ const AUDIT_ACTIONS: Readonly<Record<string, string>> = {
   'DELETE /workflow-definitions/:id': 'workflow.delete',
   'POST /workflows/:id/cancel': 'instance.cancel',
   'POST /instances/:id/cancel': 'instance.cancel',
+  'POST /workers/:id/drain': 'worker.drain',
+  'POST /workers/:id/undrain': 'worker.undrain',
   'GET /cluster/backup': 'cluster.backup',
   'POST /cluster/members': 'member.add',
   'POST /cluster/members/promote': 'member.promote',

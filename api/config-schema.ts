@@ -353,6 +353,19 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
           256,
           'Memory limit of one plugin process, in MiB; over it the process is replaced.',
         ),
+        reserved: Type.Array(
+          Type.String({
+            pattern: '^(workflow|type):[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?=[1-9][0-9]{0,4}$',
+            form: '"workflow:ID=slots" or "type:NAME=slots"',
+          }),
+          {
+            maxItems: 32,
+            default: [],
+            description:
+              'Slots, of `worker.concurrency`, that are kept for the tasks of one workflow or of one type, as ' +
+              '`workflow:ID=slots` or `type:NAME=slots` (docs/workers.md).',
+          },
+        ),
       },
       strict,
     ),
@@ -424,6 +437,17 @@ export const NODE_CONFIG_SCHEMA = Type.Object(
       {
         messages: kept(7 * DAY_MS, 20_000_000, 'messages', 'their receipt'),
         instances: kept(30 * DAY_MS, 10_000_000, 'instances that have ended', 'their end'),
+      },
+      strict,
+    ),
+    dispatch: Type.Object(
+      {
+        strategy: Type.Enum(['least-loaded', 'round-robin', 'random', 'locality-aware'], {
+          default: 'least-loaded',
+          description:
+            'Which of the workers with room gets the next task: the one with the smallest share of its slots in use, each ' +
+            "in its turn, any, or those of the leader's `zone` first (docs/workers.md). The same on all coordinators.",
+        }),
       },
       strict,
     ),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { DistricError } from '../base/errors.ts';
 import { loadConfig, type ConfigSources } from './config.ts';
+import { reservedSlots } from './reservations.ts';
 import { isRequired, SETTINGS } from './config-schema.ts';
 
 const three = [
@@ -187,5 +188,35 @@ describe('SETTINGS', () => {
     const required = SETTINGS.filter(({ path, schema }) => schema.default === undefined && isRequired(path));
     expect(required.map(({ path }) => path)).toEqual(['nodeId', 'role']);
     expect(new Set(SETTINGS.map(({ variable }) => variable)).size).toBe(SETTINGS.length);
+  });
+});
+
+describe('slots that a worker keeps', () => {
+  const worker = (reserved: string[], concurrency = 4) =>
+    loadConfig({
+      file: {
+        nodeId: 'w1',
+        role: 'worker',
+        coordinators: [{ id: 'c1', address: '127.0.0.1:7400' }],
+        worker: { concurrency, reserved },
+      },
+      env: {},
+      flags: {},
+    });
+
+  it('are for a workflow or for a type of task', () => {
+    expect(reservedSlots(worker(['workflow:pay.ments=2', 'type:http=1']))).toEqual([
+      { of: 'workflow', name: 'pay.ments', slots: 2 },
+      { of: 'type', name: 'http', slots: 1 },
+    ]);
+  });
+
+  it.each([
+    [['workflow:a=3', 'type:b=2'], 'keeps 5 slots of the 4'],
+    [['type:b=1', 'type:b=2'], 'a second time'],
+    [['a=1'], 'workflow:ID=slots'],
+    [['type:a=0'], 'workflow:ID=slots'],
+  ])('are refused as %j', (reserved, reason) => {
+    expect(() => worker(reserved)).toThrow(reason);
   });
 });

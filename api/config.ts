@@ -19,6 +19,7 @@ import {
 } from './config-schema.ts';
 import { checkDiscovery, discoveryOf, hasPort } from './discovery.ts';
 import { checkGossip } from './gossip.ts';
+import { checkReserved } from './reservations.ts';
 import { checkTls, httpTls } from './tls.ts';
 
 export type { NodeConfig } from './config-schema.ts';
@@ -237,6 +238,7 @@ function crossCheck(config: NodeConfig, faults: Faults): void {
   checkGossip(config, refuse);
   checkDiscovery(config, refuse);
   checkTls(config, refuse);
+  checkReserved(config, refuse);
   const { storageSoftPercent, storageHardPercent } = config.limits;
   if (storageSoftPercent >= storageHardPercent) {
     refuse('limits.storageSoftPercent', `must be below limits.storageHardPercent (${String(storageHardPercent)})`);

@@ -33,6 +33,17 @@ describe('gossipListener()', () => {
     });
   });
 
+  it('stays off where it listens on loopback alone, and the coordinators are elsewhere', () => {
+    const away = { ...worker, coordinators: [{ id: 'c1', address: '10.0.0.1:7401' }] };
+    expect(gossipListener(load(away))).toEqual({ on: false, reason: expect.stringContaining('gossip.host') });
+    const found = { nodeId: 'w1', role: 'worker', discovery: { seeds: ['c1.example.org:7401'] } };
+    expect(gossipListener(load(found))).toMatchObject({ on: false });
+    const gossip = { host: '10.0.0.2', keyFile: 'k' };
+    expect(gossipListener(load({ ...away, gossip }))).toMatchObject({ on: true, address: { host: '10.0.0.2' } });
+    const local = { ...worker, coordinators: [{ id: 'c1', address: '[::1]:7401' }] };
+    expect(gossipListener(load(local))).toMatchObject({ on: true });
+  });
+
   it.each([
     ['gossip.keyFile', { host: '10.0.0.1' }],
     ['gossip.keyFile', { multicast: '239.1.2.3:7499' }],

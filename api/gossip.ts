@@ -5,17 +5,28 @@ import type { NodeConfig } from './config-schema.ts';
 export type GossipListener =
   { on: true; address: Address; multicast?: Address; keyFile?: string } | { on: false; reason: string };
 
+type ListenerConfig = Pick<NodeConfig, 'coordinators' | 'discovery' | 'gossip' | 'peer' | 'role'>;
+
+function isElsewhere(address: string): boolean {
+  return !isLoopback(address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
+}
+
 /**
  * Plain datagrams never leave the machine: beyond loopback a node without keys does not gossip, and says so, since a
  * forged datagram could claim anything of anybody.
  */
-export function gossipListener(config: Pick<NodeConfig, 'gossip' | 'peer' | 'role'>): GossipListener {
+export function gossipListener(config: ListenerConfig): GossipListener {
   const { gossip, peer, role } = config;
   if (!gossip.enabled) return { on: false, reason: 'gossip.enabled is false' };
   const host = gossip.host ?? peer.host;
   const { keyFile, multicast } = gossip;
   if (keyFile === undefined && !isLoopback(host)) {
     return { on: false, reason: `gossip on ${host} needs gossip.keyFile: outside loopback datagrams are encrypted` };
+  }
+  const outside = [...config.coordinators.map(({ address }) => address), ...config.discovery.seeds].find(isElsewhere);
+  if (isLoopback(host) && outside !== undefined) {
+    const reason = `gossip on ${host} reaches no ${outside}: set gossip.host, and gossip.keyFile`;
+    return { on: false, reason };
   }
   // A worker does not listen on its peer port, so several on one machine may well have the same.
   const port = gossip.port ?? (role === 'coordinator' ? peer.port : 0);

@@ -212,6 +212,8 @@ export const ClusterStatusSchema = Type.Object({
       types: Type.Array(text),
     }),
   ),
+  /** Said by the leader, while more than half of the workers are missed at once and so none is given up. */
+  losses_suspended: optional(Type.Object({ missing: count, workers: count, for_ms: count })),
   /** How many nodes gossip has as what, and whether datagrams come through; of the coordinator that answers. */
   gossip: optional(Type.Object({ state: GossipStateSchema, alive: count, suspected: count, failed: count })),
   counts: Type.Object({

@@ -1,5 +1,5 @@
 /** Which workers a task may go to, by their labels: `{ disk: ssd, gpu: [a100, h100], zone: eu-1a }`. */
-import { Type, type Static } from 'typebox';
+import { Type } from 'typebox';
 
 /** As a node's `labels` have them. */
 const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._/-]{0,30}$';
@@ -16,4 +16,3 @@ export const SelectorSchema = Type.Record(
   }),
   { additionalProperties: false, maxProperties: 8 },
 );
-export type Selector = Static<typeof SelectorSchema>;

@@ -8,6 +8,7 @@ import { measureRaft } from './raft.ts';
 import { createReport, renderTable, writeReport, type Row } from './report.ts';
 import { measureRpc } from './rpc.ts';
 import { measureSnapshot } from './snapshot.ts';
+import { measureSwim } from './swim.ts';
 import { measureWire } from './wire.ts';
 import { measureWorkflows } from './workflows.ts';
 
@@ -31,6 +32,7 @@ async function main(options: BenchOptions): Promise<boolean> {
   if (options.suites.includes('workflows')) rows.push(...(await measureWorkflows(run)));
   if (options.suites.includes('rpc')) rows.push(...measureWire(), ...(await measureRpc(run)));
   if (options.suites.includes('snapshot')) rows.push(...(await measureSnapshot(run)));
+  if (options.suites.includes('swim')) rows.push(...(await measureSwim(run)));
 
   const report = createReport(rows, run.failures.length);
   console.log(`${renderTable(rows)}\nfsync on everywhere; ${report.machine}; commit ${report.commit}`);

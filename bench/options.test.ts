@@ -4,11 +4,13 @@ import { parseBenchOptions } from './options.ts';
 describe('parseBenchOptions()', () => {
   it('runs everything against etcd unless told otherwise', () => {
     expect(parseBenchOptions([])).toMatchObject({
-      suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot'],
+      suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot', 'swim'],
       peer: 'etcd',
       batchSize: 100,
     });
-    expect(parseBenchOptions(['all'])).toMatchObject({ suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot'] });
+    expect(parseBenchOptions(['all'])).toMatchObject({
+      suites: ['raft', 'ingest', 'workflows', 'rpc', 'snapshot', 'swim'],
+    });
   });
 
   it('takes suites and options', () => {

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 
-const SUITES = ['raft', 'ingest', 'workflows', 'rpc', 'snapshot'] as const;
+const SUITES = ['raft', 'ingest', 'workflows', 'rpc', 'snapshot', 'swim'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -15,11 +15,12 @@ export interface BenchOptions {
   dataRoot: string;
 }
 
-export const USAGE = `npm run bench -- [raft|ingest|workflows|rpc|snapshot|all] [options]
+export const USAGE = `npm run bench -- [raft|ingest|workflows|rpc|snapshot|swim|all] [options]
 
   --json FILE        write the rows as JSON too
   --quick            shorter runs, for a look and not for a figure
-  --peers etcd|none  what raft and ingest are held against in the same run (default etcd; needs Go to build it once)
+  --peers etcd|none  whether raft and ingest are held against etcd, and swim against memberlist, in the same run (needs Go, to
+                     build them once)
   --batch N          messages in a request (default 100)
   --callers N        requests under way at once (default 64)
   --data DIR         where the data lies (default the system's temporary directory)`;

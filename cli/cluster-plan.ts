@@ -37,17 +37,6 @@ export async function planCluster(options: LocalClusterOptions): Promise<Cluster
   const coordinators = options.coordinators ?? COORDINATORS;
   const workers = options.workers ?? WORKERS;
   const ports = await freePorts(coordinators * 3 + workers * 2);
-  const address = (): string => `127.0.0.1:${String(ports.pop())}`;
-  const plan = (role: LocalNode['role'], count: number): LocalNode[] =>
-    Array.from({ length: count }, (_, index) => ({
-      id: `${role}-${String(index + 1)}`,
-      role,
-      pid: null,
-      peer: address(),
-      http: role === 'coordinator' ? address() : null,
-      metrics: address(),
-      startedAt: null,
-    }));
   return {
     version: 1,
     settings: {
@@ -60,6 +49,31 @@ export async function planCluster(options: LocalClusterOptions): Promise<Cluster
       node: options.nodeSettings ?? {},
       worker: options.workerSettings ?? {},
     },
-    nodes: [...plan('coordinator', coordinators), ...plan('worker', workers)],
+    nodes: [...planNodes('coordinator', 0, coordinators, ports), ...planNodes('worker', 0, workers, ports)],
   };
+}
+
+/** Further workers of a cluster, on ports that none of its nodes has, whether it runs or not. */
+export async function planWorkers({ nodes }: ClusterFile, count: number): Promise<LocalNode[]> {
+  const there = nodes.filter(({ role }) => role === 'worker').length;
+  const taken = new Set(nodes.flatMap(({ peer, http, metrics }) => [peer, http, metrics].map(portOf)));
+  const ports = (await freePorts(2 * count + taken.size)).filter((port) => !taken.has(port));
+  return planNodes('worker', there, count, ports);
+}
+
+function portOf(address: string | null): number {
+  return Number(address?.split(':').at(-1));
+}
+
+function planNodes(role: LocalNode['role'], there: number, count: number, ports: number[]): LocalNode[] {
+  const address = (): string => `127.0.0.1:${String(ports.pop())}`;
+  return Array.from({ length: count }, (_, index) => ({
+    id: `${role}-${String(there + index + 1)}`,
+    role,
+    pid: null,
+    peer: address(),
+    http: role === 'coordinator' ? address() : null,
+    metrics: address(),
+    startedAt: null,
+  }));
 }

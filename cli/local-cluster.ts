@@ -13,7 +13,7 @@ import { ADMIN_KEY_FILE_NAME, ensureAdminKey, localAdminKey } from './admin-key.
 import { RestClient } from './client.ts';
 import { CLUSTER_FILE_NAME, hasClusterFile, readClusterFile, writeClusterFile, restUrl } from './cluster-file.ts';
 import type { ClusterFile, LocalNode } from './cluster-file.ts';
-import { planCluster } from './cluster-plan.ts';
+import { planCluster, planWorkers } from './cluster-plan.ts';
 import type { LocalClusterOptions } from './cluster-plan.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import {
@@ -165,6 +165,14 @@ export class LocalCluster {
     const node = this.node(id);
     await this.#stopNode(node);
     await this.#startNodes([node]);
+  }
+
+  /** Further workers, which are ready when this returns; their ids. */
+  async addWorkers(count: number): Promise<string[]> {
+    const workers = await planWorkers(this.#file, count);
+    this.#file.nodes.push(...workers);
+    await this.#startNodes(workers);
+    return workers.map(({ id }) => id);
   }
 
   /** Workers first: they hand their results to coordinators that still run. Data and configuration stay. */

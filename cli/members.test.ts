@@ -26,6 +26,7 @@ let room: CommandRoom;
 beforeEach(async () => {
   room = await CommandRoom.open();
   ({ peer } = room);
+  peer.leaderAddress = new URL(peer.url).host;
   answers([VOTER]);
 });
 

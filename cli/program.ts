@@ -18,6 +18,7 @@ import { addStatus } from './commands/status.ts';
 import { addTop } from './commands/top.ts';
 import { addUp } from './commands/up.ts';
 import { addValidate } from './commands/validate.ts';
+import { addWorkers } from './commands/workers.ts';
 import { addVersion, packageVersion } from './commands/version.ts';
 import { EXIT, describeError, exitCodeOfError } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
@@ -38,6 +39,7 @@ const COMMANDS: readonly AddCommand[] = [
   addInstances,
   addMessages,
   addMembers,
+  addWorkers,
   addKeys,
   addAudit,
   addBackup,

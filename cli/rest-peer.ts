@@ -5,6 +5,7 @@ import { parseRule } from '../api/rule.ts';
 import { parseWorkflow } from '../api/workflow.ts';
 import type { NodeList } from '../api/nodes.ts';
 import type { InstanceResource, KeyResource, MemberList, MessageResource } from '../api/rest.ts';
+import type { WorkerResource } from '../api/workers.ts';
 import { DistricError } from '../base/errors.ts';
 
 interface SeenRequest {
@@ -55,6 +56,9 @@ export class RestPeer {
   readonly requests: SeenRequest[] = [];
   readonly disturbances: Disturbance[] = [];
   url = '';
+  /** Where the cluster status says that its leader is reached; undefined: nowhere. */
+  leaderAddress: string | undefined = '127.0.0.1:2';
+  readonly workers = new Map<string, WorkerResource>();
   /** What `/cluster/backup` gives. */
   backup: Buffer = Buffer.alloc(0);
   /** One after the other is the answer about the members; the last one stays. */
@@ -91,7 +95,8 @@ export class RestPeer {
     this.#instances();
     this.#messages();
     this.#keys();
-    this.#app.get('/api/v1/cluster/status', () => STATUS);
+    this.#app.get('/api/v1/cluster/status', () => statusWith(this.leaderAddress));
+    this.#workers();
     this.#app.get('/api/v1/cluster/nodes', () => NODES);
     this.#members();
     this.#app.get('/api/v1/cluster/backup', () => this.backup);
@@ -136,15 +141,29 @@ export class RestPeer {
     const answer = (): MemberList | undefined => {
       return this.memberLists.length > 1 ? this.memberLists.shift() : this.memberLists[0];
     };
-    this.#app.get('/api/v1/cluster/status', () => {
-      const [leader, ...others] = STATUS.coordinators;
-      return { ...STATUS, coordinators: [{ ...leader, http_address: new URL(this.url).host }, ...others] };
-    });
     this.#app.get('/api/v1/cluster/members', answer);
     for (const order of ['', '/promote', '/remove', '/:id/replace']) {
       this.#app.post(`/api/v1/cluster/members${order}`, answer);
     }
     this.#app.post('/api/v1/cluster/leader', () => ({ leader: STATUS.leader, term: STATUS.term }));
+  }
+
+  #workers(): void {
+    const path = '/api/v1/workers/:id';
+    this.#app.get('/api/v1/workers', () => ({ workers: [...this.workers.values()] }));
+    this.#app.get<{ Params: { id: string } }>(path, async ({ params: { id } }, reply) => {
+      return this.workers.get(id) ?? notFound(reply, id);
+    });
+    for (const order of ['drain', 'undrain']) {
+      this.#app.post<{ Params: { id: string } }>(`${path}/${order}`, async ({ params: { id } }, reply) => {
+        const worker = this.workers.get(id);
+        if (worker === undefined) return notFound(reply, id);
+        worker.status = order === 'drain' ? 'draining' : 'alive';
+        // It ends what it runs before anybody looks again.
+        worker.running = 0;
+        return { id, draining: order === 'drain' };
+      });
+    }
   }
 
   #keys(): void {
@@ -265,6 +284,12 @@ const NODES: NodeList = {
     },
   ],
 };
+
+function statusWith(leaderAddress: string | undefined): object {
+  const [leader, ...others] = STATUS.coordinators;
+  const address = leaderAddress === undefined ? {} : { http_address: leaderAddress };
+  return { ...STATUS, coordinators: [{ ...leader, http_address: undefined, ...address }, ...others] };
+}
 
 function withoutAdded(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;

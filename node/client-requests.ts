@@ -30,6 +30,8 @@ const QUERIES: Readonly<Record<Query['kind'], { permission: Permission; fields: 
   key: { permission: 'administer', fields: ['id'] },
   audit: { permission: 'administer', fields: ['page', 'actor', 'action'] },
   members: { permission: 'read', fields: [] },
+  workers: { permission: 'read', fields: [] },
+  worker: { permission: 'read', fields: ['id'] },
   nodes: { permission: 'read', fields: [] },
   clusterStatus: { permission: 'read', fields: [] },
 };

@@ -77,7 +77,7 @@ export class Dispatcher {
   /** Picks workers for ready tasks, the oldest first; marks them as under way. */
   choose(): Assigned[] {
     this.#fileChanged();
-    if (this.#state.instances.readyCount <= this.#pending.size) return [];
+    if (this.#state.instances.readyCount <= this.#pending.size || !this.#pool.hasRoom) return [];
     // By age across queues: else one that never ends would keep the workers from all others.
     const queues = new RankHeap<Queue>();
     for (const ready of this.#state.instances.ready.values()) this.#open(ready, queues);

@@ -129,9 +129,8 @@ export class Coordinator {
     const { storage = () => ({ what: 'disk', share: 0 }) } = parts;
     const measure = (): Fullness => storage(this.state.pendingBytes);
     this.#storage = new StorageWatch(config.raft.nodeId, measure, config.storageLimits ?? STORAGE_LIMITS);
-    const { state } = this;
     const limits = { proposals: this.#proposals, storage: this.#storage, hashes: this.#hashes };
-    this.#admission = new Admission({ config, state, ...limits });
+    this.#admission = new Admission({ config, state: this.state, ...limits });
     this.#sweeper = new Sweeper(config.retention ?? KEEP_ALL, (sweep, applied) => {
       this.#proposeOwn(COMMAND.sweep, Sweep, sweep, applied);
     });
@@ -222,7 +221,6 @@ export class Coordinator {
         this.#reads.ask(input, now.monotonicMs);
         break;
       default: {
-        // Of the snapshots.
         const replaced = this.#snapshots.step(input);
         if (replaced !== undefined) this.#reopenState(replaced.installed, replaced.store);
         break;

@@ -12,6 +12,7 @@ import { nodeResource } from './node-resource.ts';
 import type { Place } from './standing.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
+import { runningOn, workerList, workerResource, type WorkerSource, workerStatus } from './worker-resource.ts';
 
 export interface StatusSource {
   nodeId: string;
@@ -33,7 +34,8 @@ export interface StatusSource {
 }
 
 function clusterStatus(source: StatusSource): unknown {
-  const { raft, state, desk } = source;
+  const { raft, state } = source;
+  const workers = workerSource(source);
   return {
     cluster: source.clusterName,
     cluster_id: state.clusterId,
@@ -62,19 +64,12 @@ function clusterStatus(source: StatusSource): unknown {
     }),
     ...(raft.role === 'leader' ? { storage_level: source.storage.level } : {}),
     workers: [...state.workers.workers.values()].map((worker) => {
-      const running =
-        raft.role === 'leader' ? desk.load(worker) : (state.instances.running.get(worker.session)?.size ?? 0);
-      const missing = raft.role === 'leader' && !desk.connected.has(worker.id);
-      return {
-        id: worker.id,
-        address: worker.address,
-        load: Math.round((100 * running) / worker.capacity) / 100,
-        status: missing ? 'suspected' : worker.draining ? 'draining' : 'alive',
-        running,
-        capacity: worker.capacity,
-        types: worker.types,
-      };
+      const { id, address, capacity, types } = worker;
+      const running = runningOn(workers, worker);
+      const load = Math.round((100 * running) / capacity) / 100;
+      return { id, address, load, status: workerStatus(workers, worker), running, capacity, types };
     }),
+    ...lossesOf(workers),
     gossip: gossipStatus(source),
     counts: {
       messages: state.messages.count,
@@ -107,13 +102,31 @@ function membersStatus({ raft }: StatusSource): MemberList {
   };
 }
 
-export function isNodeQuery(query: Query): query is NodeQuery {
-  return query.kind === 'clusterStatus' || query.kind === 'members' || query.kind === 'nodes';
+function workerSource({ raft, ...source }: StatusSource): WorkerSource {
+  return { ...source, leading: raft.role === 'leader' };
 }
 
-/** What a coordinator knows of itself and of the others. */
-export function nodeAnswer({ kind }: NodeQuery, source: StatusSource): unknown {
-  switch (kind) {
+/** Told while so many workers are missed that none is given up. */
+function lossesOf({ desk, nowMs }: WorkerSource): Pick<ClusterStatus, 'losses_suspended'> {
+  const suspension = desk.lossesSuspended;
+  if (suspension === undefined) return {};
+  const { missing, workers, sinceMs } = suspension;
+  return { losses_suspended: { missing, workers, for_ms: Math.round(nowMs - sinceMs) } };
+}
+
+const NODE_QUERIES: ReadonlySet<string> = new Set(['clusterStatus', 'members', 'nodes', 'workers', 'worker']);
+
+export function isNodeQuery(query: Query): query is NodeQuery {
+  return NODE_QUERIES.has(query.kind);
+}
+
+/** What a coordinator knows of itself and of the others. Throws NOT_FOUND. */
+export function nodeAnswer(query: NodeQuery, source: StatusSource): unknown {
+  switch (query.kind) {
+    case 'workers':
+      return workerList(workerSource(source));
+    case 'worker':
+      return workerResource(workerSource(source), query.id);
     case 'clusterStatus':
       return clusterStatus(source);
     case 'members':

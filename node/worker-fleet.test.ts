@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Workflow } from '../api/workflow.ts';
 import type { MemberView } from './core/swim/swim-ports.ts';
 import { nodeHost } from './io/host.ts';
+import type { Query } from './requests.ts';
 import { TestCluster, type TestWorker, WORKER_LOSS_MS } from './test-cluster.ts';
 import { MASS_FAILURE_WAIT_MS } from './worker-losses.ts';
 import type { WorkerConfig } from './worker.ts';
@@ -174,5 +175,53 @@ describe('a strategy of the configuration', () => {
     expect(begun()).toEqual({ far: 0, near: 4 });
     start('w', 2);
     expect(begun()).toEqual({ far: 2, near: 4 });
+  });
+});
+
+describe('what is told of workers', () => {
+  function ask(query: Query): unknown {
+    const answer = group.query(group.leader(), query);
+    group.until(() => answer.outcome !== undefined);
+    return answer.outcome !== undefined && 'result' in answer.outcome ? answer.outcome.result : answer.outcome;
+  }
+
+  it('is what they can do, how busy they are, and what they run', () => {
+    const labels = ['disk=ssd'];
+    const worker = joined('w1', 4, { labels, zone: 'z1', softwareVersion: '1.2.3' });
+    start('w', 1);
+    const summary = {
+      ...{ id: 'w1', status: 'alive', load: 0.25, running: 1, capacity: 4, labels, zone: 'z1', version: '1.2.3' },
+      ...{ types: [{ name: 'log', version: '1' }], cpu: 0.5, memory: 0.25 },
+    };
+    group.send('w1', group.leader(), {
+      kind: 'WORKER_USAGE',
+      body: { session: 'w1-1', cpuParts: 500, memoryParts: 250 },
+    });
+    group.run(50);
+    expect(ask({ kind: 'workers' })).toMatchObject({ workers: [summary] });
+    const { instanceId: instance, token } = worker.begun[0]!;
+    const attempts = [{ instance, token, workflow: 'w', task: 't', type: 'log' }];
+    expect(ask({ kind: 'worker', id: 'w1' })).toMatchObject({ ...summary, attempts });
+    expect(ask({ kind: 'worker', id: 'w9' })).toMatchObject({ error: { code: 'NOT_FOUND' } });
+  });
+
+  it('is also whether they are drained, suspected or failed', () => {
+    for (const id of ['w1', 'w2', 'w3', 'w4']) joined(id);
+    group.change({ kind: 'orderDrain', workerId: 'w1', graceMs: 0 });
+    gossip('w2', 'suspected');
+    group.run(500);
+    expect(ask({ kind: 'workers' })).toMatchObject({
+      workers: [
+        { status: 'draining', drain: { grace_ms: 0, handed_back: true } },
+        { status: 'suspected' },
+        { status: 'alive' },
+        {},
+      ],
+    });
+    for (const id of ['w2', 'w3', 'w4']) group.isolate(id);
+    group.run(WORKER_LOSS_MS + 500);
+    const failed = { status: 'failed' };
+    expect(ask({ kind: 'workers' })).toMatchObject({ workers: [{ status: 'draining' }, failed, failed, failed] });
+    expect(ask({ kind: 'clusterStatus' })).toMatchObject({ losses_suspended: { missing: 3, workers: 4 } });
   });
 });

@@ -71,6 +71,21 @@ describe('more than half of the workers at once', () => {
     expect(take(9_000 + LOSS_MS)).toEqual(['w3']);
   });
 
+  it('are waited for no longer because one of them comes and goes', () => {
+    failAtOnce(['w1', 'w2', 'w3']);
+    const lost: string[] = [];
+    let lostMs = 0;
+    for (let nowMs = 0; nowMs <= 120_000 && lost.length < 2; nowMs += 100) {
+      // Away for 2.5 s, there for half a second, over and over.
+      if (nowMs % 3_000 === 2_500) losses.connected('w3');
+      else if (nowMs % 3_000 === 0) losses.disconnected('w3', nowMs);
+      lost.push(...take(nowMs));
+      lostMs = nowMs;
+    }
+    expect(lost).toEqual(['w1', 'w2']);
+    expect(lostMs).toBeLessThanOrEqual(LOSS_MS + MASS_FAILURE_WAIT_MS + 3_000);
+  });
+
   it('include those whose time is not over yet when the first is due', () => {
     losses.disconnected('w1', 0);
     losses.disconnected('w2', 1_000);

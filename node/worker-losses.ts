@@ -8,7 +8,7 @@
 
 /** Fewer than these are no mass failure, whatever their share. */
 export const MASS_FAILURE_MIN = 3;
-/** So long they are waited for. */
+/** So long they are waited for, and nobody for longer: else one that comes and goes could keep the others waiting. */
 export const MASS_FAILURE_WAIT_MS = 30_000;
 
 export interface LossesSource {
@@ -27,10 +27,17 @@ export interface Suspension {
   workers: number;
 }
 
+interface Missing {
+  /** On the monotonic clock. */
+  readonly goneMs: number;
+  /** When its time began, which it may do anew after a mass failure. */
+  readonly sinceMs: number;
+}
+
 export class WorkerLosses {
   readonly #source: LossesSource;
-  /** Without a connection: since when, on the monotonic clock. */
-  readonly #missingSinceMs = new Map<string, number>();
+  /** Without a connection. */
+  readonly #missingById = new Map<string, Missing>();
   #suspendedSinceMs: number | undefined;
 
   constructor(source: LossesSource) {
@@ -38,18 +45,18 @@ export class WorkerLosses {
   }
 
   connected(workerId: string): void {
-    this.#missingSinceMs.delete(workerId);
+    this.#missingById.delete(workerId);
   }
 
   disconnected(workerId: string, nowMs: number): void {
-    this.#missingSinceMs.set(workerId, nowMs);
+    this.#missingById.set(workerId, { goneMs: nowMs, sinceMs: nowMs });
   }
 
   /** A new leader gives everybody its time to come back. */
   begin(missing: Iterable<string>, nowMs: number): void {
-    this.#missingSinceMs.clear();
+    this.#missingById.clear();
     this.#suspendedSinceMs = undefined;
-    for (const id of missing) this.#missingSinceMs.set(id, nowMs);
+    for (const id of missing) this.disconnected(id, nowMs);
   }
 
   /** While too many are missed for any to be given up. */
@@ -60,14 +67,16 @@ export class WorkerLosses {
 
   /** Those to give up now, and why; each is told once. */
   take(nowMs: number): { workerId: string; reason: string }[] {
-    const due: { workerId: string; reason: string }[] = [];
-    for (const [workerId, sinceMs] of this.#missingSinceMs) {
+    const due: { workerId: string; reason: string; isOverdue: boolean }[] = [];
+    for (const [workerId, { goneMs, sinceMs }] of this.#missingById) {
       const reason = this.#reasonFor(workerId, nowMs - sinceMs);
-      if (reason !== undefined) due.push({ workerId, reason });
+      const isOverdue = nowMs - goneMs >= this.#source.lossMs + MASS_FAILURE_WAIT_MS;
+      if (reason !== undefined) due.push({ workerId, reason, isOverdue });
     }
-    if (this.#mustWait(due.length > 0, nowMs)) return [];
-    for (const { workerId } of due) this.#missingSinceMs.delete(workerId);
-    return due;
+    const mustWait = this.#mustWait(due.length > 0, nowMs);
+    const taken = due.filter(({ isOverdue }) => isOverdue || !mustWait);
+    for (const { workerId } of taken) this.#missingById.delete(workerId);
+    return taken.map(({ workerId, reason }) => ({ workerId, reason }));
   }
 
   #reasonFor(workerId: string, missingMs: number): string | undefined {
@@ -83,7 +92,8 @@ export class WorkerLosses {
       if (this.#suspendedSinceMs === undefined) return false;
       // They come back: the rest of them get their time as if they had just gone.
       this.#suspendedSinceMs = undefined;
-      for (const workerId of this.#missingSinceMs.keys()) this.#missingSinceMs.set(workerId, nowMs);
+      for (const [workerId, { goneMs }] of this.#missingById)
+        this.#missingById.set(workerId, { goneMs, sinceMs: nowMs });
       return true;
     }
     if (!someAreDue) return this.#suspendedSinceMs !== undefined;
@@ -96,7 +106,7 @@ export class WorkerLosses {
   #missing(): number {
     let missing = 0;
     const registered = this.#source.registered();
-    for (const workerId of this.#missingSinceMs.keys()) if (registered.has(workerId)) missing++;
+    for (const workerId of this.#missingById.keys()) if (registered.has(workerId)) missing++;
     return missing;
   }
 }

@@ -13,6 +13,7 @@ let nowMs: number;
 let sent: Sent[];
 let ran: number[];
 let cancelled: number[];
+let usage: { cpu: number; memory: number } | undefined;
 let metrics: CountingMetrics;
 let worker: WorkerNode;
 
@@ -21,6 +22,7 @@ beforeEach(() => {
   sent = [];
   ran = [];
   cancelled = [];
+  usage = undefined;
   metrics = new CountingMetrics();
   worker = new WorkerNode(
     { workerId: 'w', session: 's', capacity: 2, address: 'here', types: [{ name: 'log', version: '1' }] },
@@ -28,6 +30,7 @@ beforeEach(() => {
       send: (to, message) => sent.push({ to, message }) > 0,
       run: ({ token }) => ran.push(token),
       cancel: ({ token }) => cancelled.push(token),
+      usage: () => usage,
       log: silentLog,
     },
     metrics.worker,
@@ -187,6 +190,27 @@ describe('registration', () => {
     welcome('b', '', true, 'another session');
     expect(worker.registeredWith).toBe('a');
     expect(turn()).toEqual([]);
+  });
+
+  it('goes to the leader that gossip names where no coordinator has named one', () => {
+    for (const peer of ['a', 'b', 'c']) step({ kind: 'peerUp', peer });
+    step({ kind: 'leaderNamed', leader: 'c' });
+    expect(turn().map(({ to }) => to)).toEqual(['c']);
+    step({ kind: 'leaderNamed', leader: 'b' });
+    nowMs += HELLO_REDIRECT_MS;
+    expect(turn().map(({ to }) => to)).toEqual(['b']);
+  });
+
+  it('goes to the leader that gossip named meanwhile when the one it is registered with is lost', () => {
+    for (const peer of ['a', 'b', 'c']) step({ kind: 'peerUp', peer });
+    step({ kind: 'leaderNamed', leader: 'a' });
+    turn();
+    welcome('a', 'a', true);
+    step({ kind: 'leaderNamed', leader: 'c' });
+    nowMs += HELLO_RETRY_MS;
+    expect(turn()).toEqual([]);
+    step({ kind: 'peerDown', peer: 'a' });
+    expect(turn().map(({ to }) => to)).toEqual(['c']);
   });
 
   it('begins again when the leader does not know the worker any more, or its connection goes', () => {
@@ -364,11 +388,42 @@ describe('draining', () => {
     expect(drains(turn())).toEqual([false]);
   });
 
+  it('gives back at its limit what still runs, and keeps what is only not acknowledged yet', () => {
+    registered();
+    assign(7);
+    assign(8, 'u');
+    step({ kind: 'drain' });
+    finish(8, 'u');
+    turn();
+    step({ kind: 'handBack' });
+    expect(cancelled).toEqual([7]);
+    expect(drains(turn())).toEqual([]);
+    receive('a', {
+      kind: 'TASK_STATUS',
+      body: { acks: [{ instanceId: 'i', taskId: 'u', token: 8, accepted: true }] },
+    });
+    expect(drains(turn())).toEqual([true]);
+    expect(worker.left).toBe(true);
+  });
+
   it('of a worker that is registered nowhere and holds nothing is over at once', () => {
     expect(worker.left).toBe(false);
     step({ kind: 'drain' });
     expect(worker.left).toBe(true);
   });
+});
+
+it('tells the leader how busy the machine is, every few seconds', () => {
+  const told = (): Body<'WORKER_USAGE'>[] =>
+    turn().flatMap(({ message }) => (message.kind === 'WORKER_USAGE' ? [message.body] : []));
+  usage = { cpu: 0.5, memory: 1.2 };
+  expect(told()).toEqual([]);
+  registered();
+  expect(told()).toEqual([{ session: 's', cpuParts: 500, memoryParts: 1_000 }]);
+  nowMs += 4_900;
+  expect(told()).toEqual([]);
+  nowMs += 100;
+  expect(told()).toHaveLength(1);
 });
 
 it('takes no message that is not for a worker', () => {

@@ -20,6 +20,8 @@ export const HELLO_REDIRECT_MS = 20;
 export const REPORT_RETRY_MS = 3_000;
 /** Outputs and errors of one report, in bytes; a frame takes 4 MiB, and a report that does not fit never arrives. */
 export const REPORT_BYTES_MAX = 1024 * 1024;
+/** From one word on the use of the machine to the next. */
+const USAGE_MS = 5_000;
 /** Attempts held at once, running or waiting for their acknowledgement, per slot. */
 const ATTEMPTS_PER_SLOT_MAX = 64;
 
@@ -43,6 +45,8 @@ export interface WorkerPorts {
   /** Starts the attempt; its end comes back as a 'finished' input. */
   run(assignment: Body<'TASK_ASSIGN'>): void;
   cancel(attempt: Infer<typeof AttemptKey>): void;
+  /** Shares of the machine's processors and memory in use, 0 to 1; undefined: nothing is told of them. */
+  usage?(): { cpu: number; memory: number } | undefined;
   log: LoopLog;
 }
 
@@ -55,7 +59,9 @@ export type WorkerInput =
   | { kind: 'leaderNamed'; leader: string }
   | { kind: 'finished'; result: Infer<typeof ResultItem> }
   /** No new tasks from now on; `left` is true once everything is reported. */
-  | { kind: 'drain' };
+  | { kind: 'drain' }
+  /** The time to finish is over: what still runs is called off, and given back by leaving. */
+  | { kind: 'handBack' };
 
 interface Attempt {
   key: Infer<typeof AttemptKey>;
@@ -77,6 +83,8 @@ export class WorkerNode {
   readonly #connected = new Set<string>();
   readonly #attempts = new Map<string, Attempt>();
   #leaderId: string | undefined;
+  /** Who leads, as gossip had it last. */
+  #named: string | undefined;
   #registered = false;
   #helloSentMs = -Infinity;
   #helloDueMs = 0;
@@ -86,6 +94,7 @@ export class WorkerNode {
   #seekDueMs: number | undefined;
   #draining = false;
   #drainSent = false;
+  #usageDueMs = 0;
   #leavingSent = false;
   #nowMs = 0;
 
@@ -124,6 +133,7 @@ export class WorkerNode {
         if (input.peer === this.#leaderId) this.#forgetLeader();
         break;
       case 'leaderNamed':
+        this.#named = input.leader;
         if (this.#registered || input.leader === this.#leaderId) break;
         this.#leaderId = input.leader;
         this.#helloDueMs = Math.min(this.#helloDueMs, this.#helloSentMs + HELLO_REDIRECT_MS);
@@ -137,6 +147,9 @@ export class WorkerNode {
       case 'drain':
         this.#draining = true;
         break;
+      case 'handBack':
+        for (const { key, result } of [...this.#attempts.values()]) if (result === undefined) this.#cancel(key);
+        break;
     }
   }
 
@@ -149,13 +162,16 @@ export class WorkerNode {
       return;
     }
     this.#report();
+    this.#tellUsage();
     if (this.#draining) this.#sayDrain();
   }
 
   #forgetLeader(): void {
-    this.#leaderId = undefined;
+    this.#leaderId = this.#named === this.#leaderId ? undefined : this.#named;
+    this.#named = undefined;
     this.#registered = false;
     this.#drainSent = false;
+    this.#usageDueMs = 0;
     this.#metrics.connected(null);
   }
 
@@ -307,6 +323,17 @@ export class WorkerNode {
       bytes += more;
     }
     if (results.length > 0) send();
+  }
+
+  #tellUsage(): void {
+    if (this.#leaderId === undefined || this.#nowMs < this.#usageDueMs) return;
+    this.#usageDueMs = this.#nowMs + USAGE_MS;
+    const usage = this.#ports.usage?.();
+    if (usage === undefined) return;
+    const { cpu, memory } = usage;
+    const parts = (share: number): number => Math.round(1_000 * Math.min(1, Math.max(0, share)));
+    const body = { session: this.#config.session, cpuParts: parts(cpu), memoryParts: parts(memory) };
+    this.#ports.send(this.#leaderId, { kind: 'WORKER_USAGE', body });
   }
 
   #sayDrain(): void {

@@ -23,7 +23,11 @@ const ROOMS: readonly Room[] = [
   { prefix: 'node/core/tlv/', mayImport: ['base/', 'api/'], testsMayImport: [NATIVE_CIPHER], packages: [] },
   // What peers say is declared once, in tlv/messages.ts; the cores share those types and nothing else of one another.
   { prefix: 'node/core/raft/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
-  { prefix: 'node/core/swim/', mayImport: ['base/', 'api/', 'node/core/tlv/messages.ts'], packages: [] },
+  {
+    prefix: 'node/core/swim/',
+    mayImport: ['base/', 'api/', 'node/core/tlv/frame.ts', 'node/core/tlv/messages.ts'],
+    packages: [],
+  },
   { prefix: 'node/core/dispatch/', mayImport: ['base/'], packages: [] },
   { prefix: 'node/core/rpc/', mayImport: ['base/', 'api/', 'node/core/tlv/'], packages: [] },
   { prefix: 'node/core/rules/', mayImport: ['base/', 'api/'], packages: ['re2js'] },

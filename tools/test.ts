@@ -19,6 +19,8 @@ const SEEDS = 300;
 /** So many of them run twice, to the same end. */
 const SEEDS_TWICE = 200;
 const SEEDS_QUICK = 30;
+const SWIM_SEEDS = 20;
+const SWIM_SEEDS_QUICK = 5;
 const JEST = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
 const NETWORK_TESTS = 'tests on hosts of their own in network namespaces';
 const DISK_TESTS = 'tests of nodes whose disks fail';
@@ -50,6 +52,22 @@ try {
   await gate({
     name: 'simulator',
     args: ['node/sim/main.ts', '--seeds', String(isQuick ? SEEDS_QUICK : SEEDS), '--twice', String(SEEDS_TWICE)],
+    live: true,
+  });
+  await gate({
+    name: 'membership',
+    args: [
+      'node/sim/main.ts',
+      '--swim',
+      '--seeds',
+      String(isQuick ? SWIM_SEEDS_QUICK : SWIM_SEEDS),
+      '--twice',
+      '4',
+      '--members',
+      '100',
+      '--hours',
+      '1',
+    ],
     live: true,
   });
   const lacks = (what: string): boolean => leftOut.some(({ neededFor }) => neededFor === what);

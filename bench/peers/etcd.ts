@@ -1,14 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../../cli/free-ports.ts';
-import { CACHE_DIR, goProgram } from '../../tools/go/go.ts';
 import { runProgram, stopChild } from '../children.ts';
+import { buildGo } from './go-programs.ts';
 
 const SOURCE_DIR = join(import.meta.dirname, 'etcd');
-const BUILD_LIMIT_MS = 10 * 60_000;
 const READY_LIMIT_MS = 30_000;
 const READY_POLL_MS = 100;
 
@@ -35,23 +33,9 @@ export interface EtcdResult {
   firstFailure?: string;
 }
 
-/**
- * Builds the pinned server and load generator (see `etcd/go.mod`) once into the user's cache and reuses them
- * as long as the sources stay the same. Throws when there is neither Go nor a module proxy.
- */
-export async function buildEtcd(progress: (line: string) => void): Promise<EtcdPrograms> {
-  const hash = createHash('sha256');
-  for (const file of ['go.mod', 'go.sum', 'server/main.go', 'load/main.go']) {
-    hash.update(readFileSync(join(SOURCE_DIR, file)));
-  }
-  const cacheDir = join(CACHE_DIR, `etcd-${hash.digest('hex').slice(0, 16)}`);
-  const programs = { server: join(cacheDir, 'server'), load: join(cacheDir, 'load') };
-  if (existsSync(programs.server) && existsSync(programs.load)) return programs;
-  mkdirSync(cacheDir, { recursive: true });
-  progress(`building etcd into ${cacheDir} (once; about a minute)`);
-  const args = ['build', '-trimpath', '-mod=readonly', '-o', `${cacheDir}/`, './server', './load'];
-  await runProgram(await goProgram(progress), args, { cwd: SOURCE_DIR, timeoutMs: BUILD_LIMIT_MS });
-  return programs;
+/** The pinned server and load generator (see `etcd/go.mod`). Throws when there is neither Go nor a module proxy. */
+export function buildEtcd(progress: (line: string) => void): Promise<EtcdPrograms> {
+  return buildGo('etcd', SOURCE_DIR, { server: 'server', load: 'load' }, progress);
 }
 
 /** Starts a fresh cluster on loopback with its default durability (every commit is synced), loads it, and removes it. */

@@ -84,6 +84,12 @@ export function statusLines(status: ClusterStatus): string[] {
     if (reason !== undefined) lines.push(`${id} needs a snapshot, and there is no room for it: ${reason}`);
   }
   if (status.gossip !== undefined) lines.push(gossipLine(status.gossip));
+  if (status.losses_suspended !== undefined) {
+    const { missing, workers } = status.losses_suspended;
+    lines.push(
+      `${String(missing)} of ${String(workers)} workers failed at once: they are waited for before their tasks go to others`,
+    );
+  }
   if (status.storage_level === 'soft') lines.push('Storage is over its soft limit: messages are refused');
   if (status.storage_level === 'hard') lines.push('Storage is over its hard limit: messages are refused, tasks wait');
   return lines;

@@ -1,5 +1,6 @@
 /** Three coordinators and a worker, each on a host of the lab. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ const COORDINATORS = ['c1', 'c2', 'c3'];
 const PEER_PORT = 7400;
 const HTTP_PORT = 8080;
 const METRICS_PORT = 9090;
+const KEY_FILE = 'gossip-keys.json';
 const START_TIMEOUT_MS = 60_000;
 
 export class LabCluster {
@@ -46,6 +48,11 @@ export class LabCluster {
     return COORDINATORS;
   }
 
+  /** Base URL of the observability server of a node. */
+  observability(name: string): string {
+    return `http://${this.lab.host(name).address}:${String(METRICS_PORT)}`;
+  }
+
   log(name: string): Promise<string> {
     return readFile(join(this.#dir, `${name}.log`), 'utf8');
   }
@@ -59,6 +66,8 @@ export class LabCluster {
   }
 
   async #start(): Promise<void> {
+    const key = randomBytes(32).toString('base64');
+    await writeFile(join(this.#dir, KEY_FILE), JSON.stringify([{ id: 1, key }]), { mode: 0o600 });
     for (const from of COORDINATORS) await this.#startNode(from, 'coordinator');
     await this.#startNode('w1', 'worker');
     await Promise.all([...COORDINATORS, 'w1'].map((name) => this.#ready(name)));
@@ -70,6 +79,7 @@ export class LabCluster {
       id,
       address: `${this.lab.host(id).address}:${String(PEER_PORT)}`,
     }));
+    const gossip = { host, keyFile: join(this.#dir, KEY_FILE) };
     const config = {
       nodeId: name,
       role,
@@ -77,6 +87,7 @@ export class LabCluster {
       coordinators,
       insecureAllowPublicListen: true,
       metrics: { host, port: METRICS_PORT },
+      gossip,
       ...(role === 'worker'
         ? { worker: { concurrency: 8, pluginProcesses: 1, pluginDirs: [this.#pluginDir] } }
         : { peer: { host, port: PEER_PORT }, http: { host, port: HTTP_PORT } }),
@@ -89,7 +100,7 @@ export class LabCluster {
   }
 
   async #ready(name: string): Promise<void> {
-    const url = `http://${this.lab.host(name).address}:${String(METRICS_PORT)}/health/ready`;
+    const url = `${this.observability(name)}/health/ready`;
     await until(`${name} is ready`, START_TIMEOUT_MS, async () => {
       const response = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
       return response?.status === 200 ? true : undefined;

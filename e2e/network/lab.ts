@@ -87,6 +87,21 @@ export class Lab {
     );
   }
 
+  /** `name` gets no UDP from anybody. */
+  blockDatagrams(name: string): void {
+    this.#iptables(name, '-A', 'INPUT', '-p', 'udp', '-j', 'DROP');
+  }
+
+  /** Both ways: nothing passes between the two halves. */
+  part(one: readonly string[], other: readonly string[]): void {
+    for (const a of one) {
+      for (const b of other) {
+        this.deafen(a, b);
+        this.deafen(b, a);
+      }
+    }
+  }
+
   /** One way: `to` no longer hears `from`. */
   deafen(to: string, from: string): void {
     this.#iptables(to, '-A', 'INPUT', '-s', this.host(from).address, '-j', 'DROP');

@@ -4,13 +4,13 @@
  */
 import type { Discovery } from '../../api/discovery.ts';
 import { MEMBERS_MAX } from '../core/raft/membership.ts';
-import { type LeaderHint, coordinatorsIn, leaderIn } from './gossip-members.ts';
+import { coordinatorsIn } from './gossip-members.ts';
 import { seedsOf } from './seeds.ts';
 import type { GossipDriver } from '../io/net/gossip-driver.ts';
 
 /** While no coordinator is in reach. */
 const SEARCH_MS = 1_000;
-/** Addresses that are dialed on mere rumour. */
+/** Addresses that are dialed on mere rumour; the oldest makes room, for where the coordinators were they may be no more. */
 const FOUND_MAX = 32;
 
 interface Dialing {
@@ -74,12 +74,6 @@ export class CoordinatorLinks {
     for (const { id, address } of coordinators) if (this.#named.get(id) !== address) this.#dial(id, address);
   }
 
-  /** Who leads, as gossip has it. */
-  leader(): LeaderHint | undefined {
-    const { gossip } = this.#options;
-    return gossip === undefined ? undefined : leaderIn(gossip.members());
-  }
-
   #dial(id: string, address: string): void {
     const { ids, net } = this.#options;
     ids.add(id);
@@ -97,11 +91,17 @@ export class CoordinatorLinks {
 
   #try(addresses: readonly string[]): void {
     const named = new Set(this.#named.values());
+    const { net } = this.#options;
     for (const address of addresses) {
-      if (this.#up.size > 0 || this.#found.size >= FOUND_MAX) return;
+      if (this.#up.size > 0) return;
       if (named.has(address) || this.#found.has(address)) continue;
+      const [oldest] = this.#found;
+      if (oldest !== undefined && this.#found.size >= FOUND_MAX) {
+        this.#found.delete(oldest);
+        net.undial(oldest);
+      }
       this.#found.add(address);
-      this.#options.net.dial(address);
+      net.dial(address);
     }
   }
 }

@@ -357,6 +357,7 @@ export class CoordinatorProcess {
   #ports(log: LoopLog): CoordinatorPorts {
     return {
       send: (to, message) => this.#net.send(to, message),
+      roundTripMs: (nodeId) => this.#net.roundTripMs(nodeId),
       persist: (write) => {
         this.#logStore.persist(write).then(
           () => this.#take({ kind: 'persisted', sequence: write.sequence }),
@@ -513,6 +514,8 @@ function coordinatorConfig(config: NodeConfig, dataUuid: string): CoordinatorCon
     coordinators: config.coordinators,
     activeInstancesMax: config.limits.activeInstancesMax,
     workerLossMs: WORKER_LOSS_MS,
+    strategy: config.dispatch.strategy,
+    ...(config.zone === undefined ? {} : { zone: config.zone }),
     retention: { messages: keptOf(config.retention.messages), instances: keptOf(config.retention.instances) },
     storageLimits: { soft: storageSoftPercent / 100, hard: storageHardPercent / 100 },
     // Half of what lies between the limits, at their defaults.

@@ -15,7 +15,7 @@ export function eventSource(gossip: GossipDriver): NodeEventSource {
   };
 }
 
-export interface LeaderHint {
+interface LeaderHint {
   id: string;
   term: number;
 }

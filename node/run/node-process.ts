@@ -75,7 +75,7 @@ export async function startNode(
       stopRole = () => started.process.stop();
     } else {
       const metrics = new WorkerTelemetry(registry);
-      const started = await WorkerProcess.start(config, { ...parts, metrics, address: workerAddress });
+      const started = await WorkerProcess.start(config, { ...parts, version, metrics, address: workerAddress });
       stopRole = () => started.stop();
     }
   } catch (error) {

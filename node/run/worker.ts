@@ -1,12 +1,15 @@
 /** A worker as a process part: its loop, joined to the network and the plugin host. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeConfig } from '../../api/config.ts';
 import { discoveryOf } from '../../api/discovery.ts';
+import { reservedSlots } from '../../api/reservations.ts';
 import { nodeHost } from '../io/host.ts';
 import type { GossipDriver } from '../io/net/gossip-driver.ts';
 import type { NetMetrics } from '../io/net/net-metrics.ts';
 import { PeerNet } from '../io/net/peer-net.ts';
 import type { HealthCheck, HealthRegistry } from '../io/telemetry/health.ts';
+import { MachineUsage } from '../io/telemetry/machine-usage.ts';
 import type { Logging } from '../io/telemetry/logging.ts';
 import { type AttemptResult, PluginHost } from '../io/worker/plugin-host.ts';
 import type { WorkerMetrics } from '../metrics.ts';
@@ -14,13 +17,19 @@ import { isGossip } from '../core/swim/swim-ports.ts';
 import type { Body } from '../core/tlv/messages.ts';
 import { type WorkerInput, WorkerNode, type WorkerPorts } from '../worker.ts';
 import { CoordinatorLinks } from './coordinator-links.ts';
+import { leaderIn } from './gossip-members.ts';
 import { loopLog } from './logs.ts';
 import type { NodeTls } from './node-tls.ts';
 import { readClocks, Turns } from './turns.ts';
 
 const TICK_MS = 100;
+/** Least time from one load that is told by gossip to the next, and how many steps there are to it. */
+const LOAD_TOLD_MS = 10_000;
+const LOAD_STEPS = 4;
 /** A drain looks this often whether everything is reported. */
 const DRAIN_POLL_MS = 50;
+/** To tell the leader that what was still running is given back. */
+const LEAVE_MS_MAX = 1_000;
 /** For plugins to react to the abort of their signal when the drain time is over. */
 const ABORT_GRACE_MS = 2_000;
 
@@ -32,6 +41,7 @@ export interface WorkerProcessParts {
   tls: NodeTls | undefined;
   /** Undefined where it is off. */
   gossip: GossipDriver | undefined;
+  version: string;
   onFatal: (error: unknown) => void;
   /** Where this worker is told of in the cluster status, `host:port`. */
   address: string;
@@ -45,7 +55,10 @@ export class WorkerProcess {
   readonly #worker: WorkerNode;
   readonly #turns: Turns;
   readonly #links: CoordinatorLinks;
+  readonly #usage = new MachineUsage();
   #inbox: WorkerInput[] = [];
+  #loadToldMs = -Infinity;
+  #loadTold = 0;
 
   private constructor(config: NodeConfig, parts: WorkerProcessParts, plugins: PluginHost) {
     this.#config = config;
@@ -53,8 +66,9 @@ export class WorkerProcess {
     this.#plugins = plugins;
     const coordinatorIds = new Set<string>();
     const discovery = discoveryOf(config);
+    const session = randomUUID();
     this.#net = new PeerNet({
-      self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName },
+      self: { nodeId: config.nodeId, role: 'worker', clusterName: config.clusterName, session },
       host: nodeHost,
       onMessage: (peer, message) => {
         if (isGossip(message)) parts.gossip?.streamed(peer.nodeId, message);
@@ -90,10 +104,14 @@ export class WorkerProcess {
     this.#worker = new WorkerNode(
       {
         workerId: config.nodeId,
-        session: randomUUID(),
+        session,
         capacity: config.worker.concurrency,
         address: parts.address,
         types,
+        zone: config.zone,
+        labels: config.labels,
+        softwareVersion: parts.version,
+        reserved: reservedSlots(config),
       },
       this.#ports(),
       parts.metrics,
@@ -133,16 +151,25 @@ export class WorkerProcess {
   #joinGossip(): void {
     const { gossip } = this.#parts;
     gossip?.useStreams((to, message) => this.#net.send(to, message));
-    let told = '';
+    let termTold = -1;
     gossip?.listen({
-      news: () => {
-        const hint = this.#links.leader();
-        const text = JSON.stringify(hint);
-        if (hint === undefined || text === told) return;
-        told = text;
+      news: ({ members }) => {
+        const hint = leaderIn(members);
+        if (hint === undefined || hint.term <= termTold) return;
+        termTold = hint.term;
         this.#take({ kind: 'leaderNamed', leader: hint.id });
       },
     });
+  }
+
+  /** Seldom and roughly: all nodes of the cluster are told. */
+  #tellLoad(nowMs: number): void {
+    if (nowMs - this.#loadToldMs < LOAD_TOLD_MS) return;
+    const load = Math.round((LOAD_STEPS * this.#worker.running) / this.#config.worker.concurrency) / LOAD_STEPS;
+    if (load === this.#loadTold) return;
+    this.#loadToldMs = nowMs;
+    this.#loadTold = load;
+    this.#parts.gossip?.describe({ load });
   }
 
   #take(input: WorkerInput): void {
@@ -156,6 +183,7 @@ export class WorkerProcess {
     const now = readClocks();
     for (const input of inbox) this.#worker.step(input, now);
     this.#worker.turn(now);
+    this.#tellLoad(now.monotonicMs);
     return false;
   }
 
@@ -177,6 +205,7 @@ export class WorkerProcess {
       run: (assignment) => {
         this.#plugins.run(assignment, (result) => this.#finished(assignment, result));
       },
+      usage: () => this.#usage.take(),
       cancel: ({ instanceId, taskId, token }) => this.#plugins.cancel(instanceId, taskId, token),
       log: loopLog(this.#parts.logging),
     };
@@ -188,12 +217,19 @@ export class WorkerProcess {
     this.#take({ kind: 'finished', result: { instanceId, taskId, token, status, ...details } });
   }
 
-  /** Takes no new tasks, lets running ones finish within the drain time, reports, and leaves. */
+  /** False when it has not within that time. */
+  async #hasLeft(msMax: number): Promise<boolean> {
+    const deadlineMs = performance.now() + msMax;
+    while (!this.#worker.left && performance.now() < deadlineMs) await delay(DRAIN_POLL_MS);
+    return this.#worker.left;
+  }
+
+  /** Takes no new tasks, lets running ones finish within the drain time, reports, gives back the rest, and leaves. */
   async stop(): Promise<void> {
     this.#take({ kind: 'drain' });
-    const deadlineMs = performance.now() + this.#config.drainTimeoutMs;
-    while (!this.#worker.left && performance.now() < deadlineMs) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    if (!(await this.#hasLeft(this.#config.drainTimeoutMs))) {
+      this.#take({ kind: 'handBack' });
+      await this.#hasLeft(LEAVE_MS_MAX);
     }
     this.#turns.stop();
     this.#links.stop();

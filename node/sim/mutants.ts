@@ -3,6 +3,7 @@
  * shipping code carries no switch for any of them. Many are what real implementations got wrong
  * (the simulator's own first findings among them); a check that finds none of its bugs is no check.
  */
+import { SWIM_MUTANTS } from './swim/swim-mutants.ts';
 import type { Check } from './violation.ts';
 
 export interface Edit {
@@ -531,6 +532,23 @@ export const MUTANTS: readonly Mutant[] = [
     'this.instances.loseSession(session, `worker ${workerId} was lost: ${reason}`, now);',
     '',
   ),
+  {
+    name: 'drained-worker-gets-tasks',
+    check: 'drained',
+    edits: [
+      {
+        file: MACHINE,
+        find: ' || this.workers.drains.has(workerId)) continue;',
+        replace: ') continue;',
+      },
+      {
+        file: 'node/task-desk.ts',
+        find: "if (this.#parts.state.workers.isDraining(worker)) return 'unusable';",
+        replace: '',
+      },
+    ],
+  },
+  mutant('grace-without-end', 'drained', MACHINE, 'this.instances.handBack(session, reason, now);', ''),
   mutant('results-unacknowledged', 'progress', 'node/task-desk.ts', 'this.#acks.set(workerId, acks);', ''),
 
   // ---- replicas
@@ -561,4 +579,6 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  // ---- membership
+  ...SWIM_MUTANTS,
 ];

@@ -43,6 +43,8 @@ export interface Plan {
   /** An operator changes the members; so many more coordinators stand by. */
   changesMembers: boolean;
   spares: number;
+  /** An operator drains workers, and takes that back. */
+  drainsWorkers: boolean;
   logKept: { entriesTrigger: number; entriesKept: number; bytesMax: number };
   /** This share of the coordinators begins as an earlier release, and is upgraded at some restart. Absent: 0. */
   earlierRelease?: number;
@@ -93,6 +95,7 @@ export function makePlan(seed: number): Plan {
     workerCapacity,
     taskMsMax: random.pick([50, 500, 2_000]),
     majorityFirst: random.chance(0.5),
+    drainsWorkers: Random.stream(seed, 'fleet plan').chance(0.3),
     ...membersPlan(Random.stream(seed, 'members plan'), coordinators),
     earlierRelease: Random.stream(seed, 'releases plan').pick([0, 0, 0.5, 1]),
   };

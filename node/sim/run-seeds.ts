@@ -56,6 +56,7 @@ const RARE_STATES = [
     'task TIMED_OUT',
     'plugin hangs',
     'worker left cleanly',
+    'drained worker handed back',
   ],
   ...['damaged entry found', 'power loss took log writes from the page cache', 'TIMEOUT_NOW lost'],
   ...['leader with a stalled disk deposed', 'learner promoted under a partition'],

@@ -36,6 +36,8 @@ const UPGRADE_CHANCE = 0.4;
 /** Until an operator has installed the release that a node asks for. */
 const INSTALL_US_MAX = 5_000_000;
 
+type OrderKind = 'changeMembers' | 'transferLeadership' | 'orderDrain' | 'endDrain';
+
 /** Of an operator's orders: no request of an ingress. */
 const ORDER_ID = Number.MAX_SAFE_INTEGER;
 
@@ -250,7 +252,7 @@ export class SimCoordinator implements Endpoint {
   }
 
   /** An operator's order, if the process is there. */
-  administer(command: Extract<Command, { kind: 'changeMembers' | 'transferLeadership' }>): void {
+  administer(command: Extract<Command, { kind: OrderKind }>): void {
     const { kind: commandKind, bytes } = encodeCommand(nodeHost, command, ANONYMOUS);
     const input: Input = { kind: 'propose', requestId: ORDER_ID, commandKind, command: bytes };
     this.process.deliver(() => this.#take(input));

@@ -9,6 +9,7 @@ import { ElectionChecks } from './checks/election-checks.ts';
 import { RaftChecks } from './checks/raft-checks.ts';
 import { StateChecks } from './checks/state-checks.ts';
 import { Client } from './client.ts';
+import { FleetAdmin } from './fleet-admin.ts';
 import { TASK_TYPES } from './documents.ts';
 import { Nemesis } from './nemesis.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -78,6 +79,7 @@ class Simulation {
   readonly #coordinators: readonly SimCoordinator[];
   readonly #roster: Roster;
   readonly #admin: Admin;
+  readonly #fleet: FleetAdmin;
   readonly #workers: readonly SimWorker[];
   readonly #client: Client;
   readonly #workload: Workload;
@@ -108,6 +110,8 @@ class Simulation {
     for (const one of [...this.#coordinators, ...this.#workers]) network.add(one);
     this.#roster = new Roster(this.#coordinators, membershipOf(voters));
     this.#admin = new Admin(world, this.#roster);
+    const workers = this.#workers.map(({ id }) => id);
+    this.#fleet = new FleetAdmin(world, this.#roster, workers);
     this.#raft.watch(this.#roster);
     this.#state.watch(this.#coordinators);
     this.#client = new Client(world, this.#roster, Random.stream(seed, 'client'), this.#history);
@@ -125,9 +129,11 @@ class Simulation {
     this.#workload.start();
     this.#nemesis.start();
     this.#admin.start();
+    this.#fleet.start();
     this.#runUntil(plan.faultyUs, () => false);
     this.#nemesis.stop();
     this.#admin.stop();
+    this.#fleet.stop();
     if (plan.majorityFirst && this.#coordinators.length > 1) this.#majorityAlone();
     trace.note('', 'heal');
     this.#nemesis.heal(new Set());
@@ -198,6 +204,7 @@ class Simulation {
     const { unfinished, open } = this.#client;
     if (unfinished > 0 || open > 0) return `clients wait: ${unfinished} messages, ${open} calls`;
     const { instances, workers } = leader.state;
+    if (workers.drains.size > 0) return `${[...workers.drains.keys()].join()} are drained`;
     if (instances.active.size > 0)
       return `${instances.active.size} instances run: ${[...instances.active.keys()].join()}`;
     for (const { id, node } of this.#workers) {

@@ -25,6 +25,7 @@ export const CHECKS = {
   oneResult: 'one committed result per task',
   oneAttempt: 'a task has one running attempt at a time, with a rising token',
   staleAttempt: 'a result counts exactly while its attempt is the running one',
+  drained: 'a drained worker gets nothing more, and has handed back what it runs when its time is over',
   dependencies: 'no task starts before its dependencies are completed, and it sees their results',
   sweptEnded: 'retention forgets nothing that runs, and no message of something that runs',
   catalog: 'a message meets the rules that stand at its place in the log',
@@ -37,6 +38,7 @@ export const CHECKS = {
 export const SWIM_CHECKS = {
   incarnationBack: 'the incarnation of a member, and the version of its details, never go back, over restarts too',
   standingBack: 'what a member holds of another one never goes back',
+  hearsay: 'a member is held for failed only where a suspicion of it has run out',
   healthyFailed: 'nobody fails a member that runs and that it can reach',
   healthyAccused: 'without loss nobody accuses a member that runs and that it can reach',
   oneView: 'once all is healed, everybody soon holds the living for alive and the others for gone',

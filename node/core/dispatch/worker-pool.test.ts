@@ -201,6 +201,24 @@ describe('a worker that is in doubt', () => {
   });
 });
 
+describe('room', () => {
+  it('is there while anybody could be given something, be it of what slots are kept for', () => {
+    const fleet = new Fleet('least-loaded', []);
+    expect(fleet.pool.hasRoom).toBe(false);
+    fleet.join(
+      worker('a', { capacity: 2, reserved: [{ of: 'type', name: 'http', slots: 1 }], types: ['log', 'http'] }),
+    );
+    expect(fleet.giveSome(2)).toEqual(['a', undefined]);
+    expect(fleet.pool.hasRoom).toBe(true);
+    fleet.give(demand('http'));
+    expect(fleet.pool.hasRoom).toBe(false);
+    fleet.end('a');
+    expect(fleet.pool.hasRoom).toBe(true);
+    fleet.pool.delete('a');
+    expect(fleet.pool.hasRoom).toBe(false);
+  });
+});
+
 describe('a large pool', () => {
   it('takes about as long for a task of a thousand workers as of ten', () => {
     const seconds = (count: number): number => {
@@ -212,8 +230,10 @@ describe('a large pool', () => {
       fleet.giveSome(10_000);
       return performance.now() - from;
     };
-    seconds(10);
+    // Of several, so that a machine that is busy for a moment does not count.
+    const best = (count: number): number => Math.min(...[1, 2, 3].map(() => seconds(count)));
+    const few = best(10);
     // A walk over all workers would take a hundred times as long.
-    expect(seconds(1_000)).toBeLessThan(25 * seconds(10) + 50);
+    expect(best(1_000)).toBeLessThan(25 * few + 50);
   });
 });

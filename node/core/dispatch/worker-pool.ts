@@ -33,6 +33,7 @@ interface Filed {
 export class WorkerPool {
   readonly #strategy: Strategy;
   readonly #filed = new Map<string, Filed>();
+  readonly #withRoom = new Set<Filed>();
   readonly #groups = new Map<string, Group>();
   /** Names of labels that some demand has asked for. */
   readonly #namesAsked = new Set<string>();
@@ -45,6 +46,11 @@ export class WorkerPool {
 
   get size(): number {
     return this.#filed.size;
+  }
+
+  /** Somebody could be given some task: else there is no use in asking, however many kinds of tasks wait. */
+  get hasRoom(): boolean {
+    return this.#withRoom.size > 0;
   }
 
   /** Files a worker, or files it anew. */
@@ -140,11 +146,14 @@ export class WorkerPool {
       if (freeSlots(worker, load, i - 1) <= 0) shelf.delete(filed);
       else shelf.set(filed, (rank ??= this.#strategy.rank(worker, load.used)));
     });
+    if (rank === undefined) this.#withRoom.delete(filed);
+    else this.#withRoom.add(filed);
   }
 
   #unfile(filed: Filed): void {
     const { group } = filed;
     for (const shelf of group.shelves) shelf.delete(filed);
+    this.#withRoom.delete(filed);
     group.size--;
     if (group.size > 0) return;
     this.#groups.delete(group.key);

@@ -24,4 +24,9 @@ export type Query =
   | NodeQuery;
 
 /** Not of the state alone: the loop answers these. */
-export type NodeQuery = { kind: 'members' } | { kind: 'nodes' } | { kind: 'clusterStatus' };
+export type NodeQuery =
+  | { kind: 'members' }
+  | { kind: 'nodes' }
+  | { kind: 'clusterStatus' }
+  | { kind: 'workers' }
+  | { kind: 'worker'; id: string };

@@ -11,10 +11,13 @@
 import type { MemberClaim, MemberDetails } from '../tlv/messages.ts';
 
 export const STATUS = { alive: 0, suspected: 1, failed: 2, left: 3 } as const;
-export type Status = (typeof STATUS)[keyof typeof STATUS];
 export const STATUS_NAMES = ['alive', 'suspected', 'failed', 'left'] as const;
 
 const ID_CHARS_MAX = 128;
+/** Nobody restarts or refutes that often; above, adding one would no longer be exact. */
+const NUMBER_MAX = 2 ** 52;
+/** Larger ones are skipped: they would fit into no datagram, or leave no room for others. */
+export const CLAIM_BYTES_MAX = 1_000;
 
 /** What a member holds of another one: the most that was ever claimed. */
 export interface Standing {
@@ -25,8 +28,9 @@ export interface Standing {
 }
 
 /** Claims that no member of this version makes are skipped one by one: the rest of a message is still good. */
-export function isSound({ id, status }: MemberClaim): boolean {
-  return id.length >= 1 && id.length <= ID_CHARS_MAX && status <= STATUS.left;
+export function isSound({ id, incarnation, status, details }: MemberClaim): boolean {
+  const isNamed = id.length >= 1 && id.length <= ID_CHARS_MAX;
+  return isNamed && status <= STATUS.left && Math.max(incarnation, details?.version ?? 0) <= NUMBER_MAX;
 }
 
 /** Above 0 when the first says more. */

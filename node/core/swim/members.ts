@@ -2,8 +2,8 @@
  * What this member holds of all others.
  *
  * 1. What is held of a member only ever grows in the order of `claim.ts`.
- * 2. Nobody is declared dead on hearsay: FAILED about a member that lives here is one more accusation. It fails here
- *    when the suspicion here runs out, so every member gives it the time to say that it is alive. That holds for gossip
+ * 2. Nobody is declared dead on hearsay: FAILED about a member that lives here is one more accusation, which makes the
+ *    suspicion here short. It fails here when that runs out, so every member gives it the time to say that it is alive. That holds for gossip
  *    and for push-pull alike: a member that comes back from a partition, where it lost all others, kills nobody.
  * 3. The living are those that are alive or suspected and have told of themselves: they are probed and gossiped to.
  */
@@ -40,6 +40,8 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #living: string[] = [];
   readonly #suspected = new Set<Member>();
+  /** Undefined: to be found again. It is asked for at each message, and there may be hundreds of suspicions. */
+  #nextExpiryMs: number | undefined;
   readonly #probeOrder: ProbeOrder;
 
   constructor(options: MembersOptions) {
@@ -70,8 +72,10 @@ export class Members {
 
   /** When a suspicion runs out, or a suspected member is to be asked once more; or Infinity. */
   get nextExpiryMs(): number {
+    if (this.#nextExpiryMs !== undefined) return this.#nextExpiryMs;
     let nextMs = Infinity;
     for (const member of this.#suspected) nextMs = Math.min(nextMs, this.#dueMs(member));
+    this.#nextExpiryMs = nextMs;
     return nextMs;
   }
 
@@ -86,9 +90,13 @@ export class Members {
     const isDeath = heard.status === STATUS.failed && isLiving(member.standing.status);
     const claim = isDeath ? { ...heard, status: STATUS.suspected } : heard;
     if (compareStanding(claim, member.standing) === 0 && member.suspicion?.confirm(accuser) === true) {
+      this.#nextExpiryMs = undefined;
       this.#options.tell(suspicionClaim(member.standing, accuser));
     }
     this.#become(member, merge(member.standing, claim), accuser, nowMs);
+    if (!isDeath || claim.incarnation !== member.standing.incarnation) return;
+    member.suspicion?.shorten();
+    this.#nextExpiryMs = undefined;
   }
 
   /** It has answered nobody that asked on behalf of this member. */
@@ -99,14 +107,15 @@ export class Members {
   }
 
   /**
-   * It has answered this member, which is no refutation yet: others need one, as they have not heard that answer. But
-   * here its time does not run out while it answers.
+   * It has sent something, which is no refutation yet: others need one, as they have not heard from it. But here its
+   * time does not run out meanwhile.
    */
-  answered(id: string, nowMs: number): void {
+  heardFrom(id: string, nowMs: number): void {
     const member = this.#byId.get(id);
     if (member?.suspicion === undefined) return;
-    member.suspicion.answered(nowMs);
+    member.suspicion.heard(nowMs);
     member.checkedAtMs = undefined;
+    this.#nextExpiryMs = undefined;
   }
 
   /** Fails those that have not refuted in time; tells which of the others are to be asked once more. */
@@ -114,6 +123,7 @@ export class Members {
     const unclear: string[] = [];
     for (const member of this.#suspected) {
       if (this.#dueMs(member) > nowMs) continue;
+      this.#nextExpiryMs = undefined;
       if (member.checkedAtMs === undefined) {
         member.checkedAtMs = nowMs;
         unclear.push(member.standing.id);
@@ -229,6 +239,7 @@ export class Members {
   #suspect(member: Member, accuser: string, nowMs: number): void {
     const isSuspected = member.standing.status === STATUS.suspected;
     member.checkedAtMs = undefined;
+    this.#nextExpiryMs = undefined;
     member.suspicion = isSuspected ? new Suspicion(accuser, nowMs, this.#suspicionTimes()) : undefined;
     if (isSuspected) this.#suspected.add(member);
     else this.#suspected.delete(member);
@@ -300,6 +311,10 @@ function eventsOf(
   if (!isHere) return [after.status === STATUS.left ? 'leave' : 'fail'];
   const isSuspected = after.status === STATUS.suspected;
   if (!wasLiving) return isSuspected ? ['join', 'suspect'] : ['join'];
-  const changed = before.status === after.status ? [] : [isSuspected ? ('suspect' as const) : ('refute' as const)];
-  return isNewDetails ? [...changed, 'update'] : changed;
+  if (before.status !== after.status) {
+    const changed = isSuspected ? 'suspect' : 'refute';
+    return isNewDetails ? [changed, 'update'] : [changed];
+  }
+  // One that refuted what was never heard of here: else listeners would hold an incarnation of the past.
+  return isNewDetails || after.incarnation !== before.incarnation ? ['update'] : [];
 }

@@ -131,18 +131,16 @@ export class Prober {
     this.#ping(isByStream ? { over: 'stream', peer: target } : { over: 'datagram', address }, asked, target);
   }
 
-  onAck(route: Route, { sequence, from }: Body<'ACK'>, nowMs: number): void {
+  onAck(route: Route, { sequence, from }: Body<'ACK'>): void {
     const { cluster, members, health, answered, send } = this.#options;
     const relay = this.#relays.get(sequence);
     if (relay !== undefined && relay.target === from) {
       this.#relays.delete(sequence);
-      members.answered(from, nowMs);
       send(relay.route, { kind: 'ACK', body: { sequence: relay.sequence, from, cluster } }, members.wordFor(from));
       return;
     }
     const probe = this.#probes.get(sequence);
     if (probe === undefined || probe.target !== from) return;
-    members.answered(from, nowMs);
     if (route.over === 'stream') {
       probe.answeredByStream = true;
       return;
@@ -157,7 +155,7 @@ export class Prober {
     if (probe !== undefined && route.over === 'datagram') probe.nacks++;
   }
 
-  /** The target once more, others, and connections. A round whose answers would come too late is left out. */
+  /** The target once more, others (more of them for a last chance), and connections. A round whose answers would come too late is left out. */
   #askAgain(sequence: number, probe: Probe): void {
     probe.nextAtMs += probe.roundMs;
     if (probe.nextAtMs + probe.roundMs > probe.endMs) probe.nextAtMs = Infinity;
@@ -168,7 +166,7 @@ export class Prober {
     this.#pingDirectly(sequence, target);
     const body = { sequence, from: selfId, target, cluster, address, claims: [] };
     const charges = this.#chargesAgainst(target);
-    for (const id of members.pick(config.indirectCount, target)) {
+    for (const id of members.pick(config.indirectCount * (probe.isCheck ? 2 : 1), target)) {
       const relayAddress = members.addressOf(id);
       if (relayAddress === undefined) continue;
       probe.nacksDue++;

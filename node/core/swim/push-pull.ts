@@ -12,6 +12,9 @@ import type { SwimConfig } from './swim-config.ts';
 /** Up to so many members the interval is as configured; it doubles, trebles … with each doubling of their number. */
 const MEMBERS_UNSCALED = 32;
 
+/** More come at once only where a whole cluster starts, and there gossip tells of everybody. */
+const NEWCOMERS_MAX = 16;
+
 interface PushPullOptions {
   config: SwimConfig;
   random: Random;
@@ -56,7 +59,7 @@ export class PushPull {
     this.#due.delete(peer);
     if (!this.isNewcomer(nowMs)) return;
     if (isPeerNewcomer) {
-      this.#newcomers.add(peer);
+      if (this.#newcomers.size < NEWCOMERS_MAX) this.#newcomers.add(peer);
       return;
     }
     this.#newcomerUntilMs = nowMs;

@@ -15,6 +15,7 @@ export class Suspicion {
   readonly #times: SuspicionTimes;
   readonly #startMs: number;
   #notBeforeMs = 0;
+  #isShort = false;
 
   constructor(accuser: string, startMs: number, times: SuspicionTimes) {
     this.#accusers = new Set([accuser]);
@@ -29,9 +30,14 @@ export class Suspicion {
     return true;
   }
 
-  /** The suspected one has answered: it has the shortest time again for what it says to come through. */
-  answered(nowMs: number): void {
+  /** The suspected one is there: it has the shortest time again for what it says to come through. */
+  heard(nowMs: number): void {
     this.#notBeforeMs = nowMs + this.#times.minMs;
+  }
+
+  /** Somewhere else its time has run out already: from here on the shortest one counts. */
+  shorten(): void {
+    this.#isShort = true;
   }
 
   get accuser(): string {
@@ -41,7 +47,8 @@ export class Suspicion {
 
   get deadlineMs(): number {
     const { maxMs, minMs, confirmationsMax } = this.#times;
-    const share = confirmationsMax < 1 ? 1 : Math.log(this.#confirmations + 1) / Math.log(confirmationsMax + 1);
+    const isShort = this.#isShort || confirmationsMax < 1;
+    const share = isShort ? 1 : Math.log(this.#confirmations + 1) / Math.log(confirmationsMax + 1);
     return Math.max(this.#notBeforeMs, this.#startMs + maxMs - (maxMs - minMs) * share);
   }
 

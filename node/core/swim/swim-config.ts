@@ -1,4 +1,4 @@
-/** Times and counts of SWIM. Why these: docs/decisions/0009-swim-defaults.md; all found by `npm run sim -- --swim`. */
+/** Times and counts of SWIM. Why these: docs/decisions/0010-swim-defaults.md; all found by `npm run sim -- --swim`. */
 export interface SwimConfig {
   /** From one probe to the next; probes overlap. */
   probeMs: number;
@@ -50,12 +50,12 @@ export const SWIM_DEFAULTS: SwimConfig = {
   ackMs: 200,
   probeEndMs: 700,
   indirectCount: 3,
-  suspicionMs: 1_200,
-  suspicionFactor: 3,
+  suspicionMs: 1_000,
+  suspicionFactor: 2,
   confirmationsMax: 3,
   gossipMs: 100,
   gossipFanout: 3,
-  retransmitFactor: 4,
+  retransmitFactor: 6,
   retransmitMin: 8,
   pushPullMs: 30_000,
   firstPushPullMs: 4_000,

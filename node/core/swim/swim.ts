@@ -15,7 +15,7 @@ import type { Host } from '../../../base/host.ts';
 import type { Random } from '../../../base/random.ts';
 import { encodedBytes, type Body, type MemberClaim } from '../tlv/messages.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
-import { isSound, STATUS_NAMES } from './claim.ts';
+import { CLAIM_BYTES_MAX, isSound, STATUS_NAMES } from './claim.ts';
 import { LocalHealth } from './local-health.ts';
 import { Members } from './members.ts';
 import { OwnClock } from './own-clock.ts';
@@ -31,6 +31,8 @@ const STREAM_ANSWERS_MAX = 16;
 const HOUSEKEEPING_MS = 10_000;
 /** In one answer. */
 const CORRECTIONS_MAX = 8;
+/** Of the largest claims, with the longest names of accusers, so many fit into a frame. */
+const CLAIMS_PER_EXCHANGE = 1_500;
 
 export interface SwimOptions {
   host: Host;
@@ -76,7 +78,8 @@ export class Swim {
     const tell = (claim: MemberClaim): void => this.#queue.add(claim);
     const event = ports.event.bind(ports);
     this.#members = new Members({ selfId, config, random, event, tell });
-    const { details, ceiling } = options;
+    const { ceiling } = options;
+    const details = fitting(host, selfId, options.details);
     this.#own = new OwnStanding({ id: selfId, details, ceiling, persist: (number) => ports.persist(number), tell });
     const send = (...sent: [Route, GossipMessage, readonly MemberClaim[]]): void => this.#send(...sent);
     this.#prober = new Prober({
@@ -136,11 +139,14 @@ export class Swim {
     return this.#members.isAlive(id);
   }
 
+  get self(): MemberView {
+    const { id, incarnation, status, details } = this.#own.claim;
+    return { id, incarnation, status: STATUS_NAMES[status as 0 | 3], details, forMs: 0 };
+  }
+
   /** Every member known, this one first. */
   members(): MemberView[] {
-    const { id, incarnation, status, details } = this.#own.claim;
-    const name = STATUS_NAMES[status as 0 | 3];
-    return [{ id, incarnation, status: name, details, forMs: 0 }, ...this.#members.views(this.#nowMs)];
+    return [this.self, ...this.#members.views(this.#nowMs)];
   }
 
   // ---- what comes in ----------------------------------------------------------------------------------------------
@@ -170,6 +176,9 @@ export class Swim {
     if (!this.#own.started || from === undefined || cluster !== this.#options.cluster) return;
     // An ACK that is handed on names another member than the one that sent it, but never this one.
     if (from === selfId) return;
+    // A connection has a name of its own, which its certificate vouches for.
+    if (route.over === 'stream' && from !== route.peer && message.kind !== 'ACK') return;
+    this.#members.heardFrom(from, this.#nowMs);
     // What a newcomer is told when it joins is news to itself alone, but for what the sender says of itself.
     const isOld = message.kind === 'PUSH_PULL' && this.#pushPull.isNewcomer(this.#nowMs);
     const corrections = this.#learnAll(claims, from, isOld);
@@ -181,7 +190,7 @@ export class Swim {
         this.#prober.onPingReq(route, message.body, corrections, this.#nowMs);
         break;
       case 'ACK':
-        this.#prober.onAck(route, message.body, this.#nowMs);
+        this.#prober.onAck(route, message.body);
         if (corrections.length > 0) this.#correct(route, corrections);
         break;
       case 'NACK':
@@ -219,7 +228,7 @@ export class Swim {
   /** What this member tells of itself from now on. */
   describe(details: OwnDetails, nowMs: number): void {
     this.#read(nowMs);
-    this.#own.describe(details);
+    this.#own.describe(fitting(this.#options.host, this.#options.selfId, details));
   }
 
   /** Says that this member is leaving; it still has to be told to others, which `gossiped` shows. */
@@ -258,9 +267,9 @@ export class Swim {
   /** Returns what the sender should hear in return: it accuses members that are known to be alive. */
   #learnAll(claims: readonly MemberClaim[], from: string, isOld: boolean): MemberClaim[] {
     const corrections: MemberClaim[] = [];
-    const { selfId } = this.#options;
+    const { host, selfId } = this.#options;
     for (const claim of claims) {
-      if (!isSound(claim)) continue;
+      if (!isSound(claim) || claimBytes(host, claim) > CLAIM_BYTES_MAX) continue;
       this.#learn(claim, from, !isOld || claim.id === from);
       const keeper = claim.id === selfId ? this.#own : this.#members;
       const correction = corrections.length < CORRECTIONS_MAX ? keeper.correctionOf(claim) : undefined;
@@ -336,10 +345,13 @@ export class Swim {
     if (!this.#own.started) return;
     const claims = [this.#own.claim, ...this.#members.claims(this.#nowMs)];
     const newcomer = this.#pushPull.isNewcomer(this.#nowMs);
-    ports.send(
-      { over: 'stream', peer },
-      { kind: 'PUSH_PULL', body: { from: selfId, cluster, answer, claims, newcomer } },
-    );
+    for (let start = 0; start < claims.length; start += CLAIMS_PER_EXCHANGE) {
+      const end = start + CLAIMS_PER_EXCHANGE;
+      // Only with the last part everything is told, and to be answered.
+      const last = end >= claims.length ? { answer, newcomer } : { answer: true, newcomer: true };
+      const body = { from: selfId, cluster, claims: claims.slice(start, end), ...last };
+      ports.send({ over: 'stream', peer }, { kind: 'PUSH_PULL', body });
+    }
   }
 
   #answered(by: Route['over']): void {
@@ -378,6 +390,15 @@ export class Swim {
 function claimBytes(host: Host, claim: MemberClaim): number {
   const one: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [claim] } };
   return encodedBytes(host, one) - encodedBytes(host, NO_CLAIMS);
+}
+
+/** Without the last labels where all of them would be too much for a datagram. */
+function fitting(host: Host, id: string, details: OwnDetails): OwnDetails {
+  const labels = [...details.labels];
+  const bytes = (): number =>
+    claimBytes(host, { id, incarnation: 0, status: 0, details: { ...details, labels, version: 0 } });
+  while (labels.length > 0 && bytes() > CLAIM_BYTES_MAX) labels.pop();
+  return { ...details, labels };
 }
 
 const NO_CLAIMS: GossipMessage = { kind: 'STATE', body: { from: '', cluster: '', claims: [] } };

@@ -26,6 +26,8 @@ export const Hello = struct('Hello', {
   dataUuid: optional(text(9)),
   /** Of a coordinator that knows it: a restored cluster has the name of the old one, and another id. */
   clusterId: optional(text(10)),
+  /** Of a worker: new at each start of its process, so that two of them under one id are told apart. */
+  session: optional(text(11)),
 });
 /** From now on, at most so many calls and bytes of their payloads may be unanswered on this connection. */
 export const Credit = struct('Credit', { calls: u32(1), bytes: u64(2) });

@@ -31,6 +31,7 @@ import {
 import { registerMessages } from './messages.ts';
 import { rawProblem, toDistricError } from './problem.ts';
 import { registerRules } from './rules.ts';
+import { registerWorkers } from './workers.ts';
 import { registerWorkflowDefinitions } from './workflow-definitions.ts';
 
 /** The part of a pino logger that is used here. */
@@ -210,6 +211,7 @@ export class ApiServer {
     registerWorkflowDefinitions(app, this.#context);
     registerRules(app, this.#context);
     registerCluster(app, this.#context);
+    registerWorkers(app, this.#context);
     registerBackup(app, this.#context, this.#options.backup);
     registerEvents(app, this.#context, this.#options.events);
     registerMembers(app, this.#context);

@@ -58,6 +58,8 @@ describe('GET', () => {
     ['/messages/m1', { kind: 'message', id: 'm1' }],
     ['/messages?limit=5&cursor=abc', { kind: 'messages', page: { limit: 5, cursor: 'abc' } }],
     ['/workflows', { kind: 'instances', page: { limit: 100 } }],
+    ['/workers', { kind: 'workers' }],
+    ['/workers/w1', { kind: 'worker', id: 'w1' }],
     [
       '/instances?status=timed_out&workflow=w&message=m&limit=1000',
       { kind: 'instances', page: { limit: 1000 }, status: 'TIMED_OUT', workflow: 'w', message: 'm' },
@@ -217,6 +219,30 @@ describe('force', () => {
 
   it('is refused when it is neither true nor false', async () => {
     expect(await codeOf(await send('DELETE', '/rules/large?force=1'))).toEqual([400, 'INVALID_REQUEST']);
+  });
+});
+
+describe('orders to drain a worker', () => {
+  it.each([
+    [undefined, 300_000],
+    ['{}', 300_000],
+    ['{"grace":"90s"}', 90_000],
+    ['{"grace":0}', 0],
+  ])('take a grace limit: %s', async (body, graceMs) => {
+    const answer = { id: 'w1', draining: true };
+    gateway.commandOutcome = { result: answer };
+    const response = await send('POST', '/workers/w1/drain', body);
+    expect([response.status, await response.json()]).toEqual([200, answer]);
+    await send('POST', '/workers/w1/undrain');
+    expect(gateway.commands).toEqual([
+      { kind: 'orderDrain', workerId: 'w1', graceMs },
+      { kind: 'endDrain', workerId: 'w1' },
+    ]);
+  });
+
+  it.each(['{"grace":"2d"}', '{"grace":-1}', '{"limit":1}', '[]'])('refuse %s', async (body) => {
+    expect(await codeOf(await send('POST', '/workers/w1/drain', body))).toEqual([400, 'INVALID_DOCUMENT']);
+    expect(gateway.commands).toEqual([]);
   });
 });
 

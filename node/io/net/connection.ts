@@ -213,12 +213,17 @@ export class Connection {
     this.flush();
   }
 
-  /** Tells the log, the metrics and the other end why it is not let in, and no more. */
-  refuse(reason: Refusal, detail: object): void {
+  /** How long nothing has come, to the length of a sweep. */
+  get silentMs(): number {
+    return this.#silentSweeps * this.#context.limits.sweepMs;
+  }
+
+  /** Tells the log, the metrics and the other end why it is not let in, and no more; `text` says more than the reason. */
+  refuse(reason: Refusal, detail: object, text: string = reason): void {
     this.#context.metrics.tcpError(reason);
     this.#context.log.warn({ address: this.address, reason, ...detail }, 'connection refused');
     this.#queue.clear();
-    this.goAway(reason);
+    this.goAway(text);
   }
 
   /** Hands over what is queued and ends. */
@@ -391,7 +396,9 @@ export class Connection {
     }
     if (message.kind === 'GOAWAY') {
       const reason = message.body.reason.slice(0, REASON_CHARS_MAX);
-      this.#context.log.info({ address: this.address, reason }, 'peer closes the connection');
+      // Nothing mends this but a person.
+      const level = reason.startsWith('id_in_use') ? 'warn' : 'info';
+      this.#context.log[level]({ address: this.address, reason }, 'peer closes the connection');
       this.owner.goAway(this, reason);
     } else if (message.kind === 'HELLO') {
       if (this.#state === 'open') this.#violated('protocol_error', 'a second HELLO');

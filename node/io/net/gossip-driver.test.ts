@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Random } from '../../../base/random.ts';
 import { SWIM_DEFAULTS } from '../../core/swim/swim-config.ts';
@@ -30,9 +34,19 @@ interface Node {
 /** Links are handed over in memory: what is under test is everything but TCP. */
 const links = new Map<string, Node>();
 
-async function node(id: string, ceiling = 0, keep: () => Promise<void> = () => Promise.resolve()): Promise<Node> {
+interface Given {
+  ceiling?: number;
+  keep?: () => Promise<void>;
+  keyFile?: string;
+}
+
+async function node(id: string, given: Given = {}): Promise<Node> {
+  const { ceiling = 0, keep = () => Promise.resolve(), keyFile } = given;
+  const address = { host: '127.0.0.1', port: 0 };
   const waiting = new Set<() => void>();
-  const look = (): void => [...waiting].forEach((one) => one());
+  const look = (): void => {
+    for (const one of [...waiting]) one();
+  };
   const counts: Record<string, number> = {};
   const count = (name: string): void => {
     counts[name] = (counts[name] ?? 0) + 1;
@@ -52,7 +66,7 @@ async function node(id: string, ceiling = 0, keep: () => Promise<void> = () => P
     host: nodeHost,
     nodeId: id,
     clusterName: 'test',
-    listener: { on: true, address: { host: '127.0.0.1', port: 0 } },
+    listener: { on: true, address, ...(keyFile === undefined ? {} : { keyFile }) },
     details: { role: id.startsWith('c') ? 'coordinator' : 'worker', softwareVersion: '1', labels: [] },
     ceiling,
     keep: async (number) => {
@@ -131,7 +145,7 @@ describe('GossipDriver', () => {
   it('says nothing before its first incarnation is kept, and begins above all of before', async () => {
     let isKept = (): void => undefined;
     const kept = new Promise<void>((resolve) => (isKept = resolve));
-    const [c1, w1] = [await node('c1'), await node('w1', 500, () => kept)];
+    const [c1, w1] = [await node('c1'), await node('w1', { ceiling: 500, keep: () => kept })];
     link(c1, w1);
     await c1.until(() => (c1.counts['sent PUSH_PULL stream'] ?? 0) > 0);
     expect(w1.counts).not.toHaveProperty('sent PUSH_PULL stream');
@@ -140,6 +154,16 @@ describe('GossipDriver', () => {
     const { incarnation = 0 } = c1.driver.members().find(({ id }) => id === 'w1') ?? {};
     expect(incarnation).toBeGreaterThan(500);
     expect(w1.kept[0]).toBeGreaterThan(incarnation);
+  });
+
+  it('joins all the same when the disk does not take its incarnation at first', async () => {
+    let tries = 0;
+    const keep = (): Promise<void> => (++tries === 1 ? Promise.reject(new Error('no space')) : Promise.resolve());
+    const [c1, w1] = [await node('c1'), await node('w1', { keep })];
+    link(c1, w1);
+    await c1.until(() => statusAt(c1, 'w1') === 'alive');
+    expect(tries).toBe(2);
+    expect(w1.kept).toHaveLength(1);
   });
 
   it('finds coordinators by asking who is there, and workers do not answer', async () => {
@@ -162,6 +186,25 @@ describe('GossipDriver', () => {
     await w1.until(() => w1.events.includes('update c1'));
     const told = heard.flatMap(({ members }) => members).filter(({ id }) => id === 'c1');
     expect(told.at(-1)?.details).toMatchObject({ raftState: 'leader', raftTerm: 7 });
+  });
+
+  it('tells when members answer over connections only, and accuses nobody', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'distric-gossip-'));
+    closeLater(() => rmSync(dir, { recursive: true }));
+    const files = ['one', 'other'].map((name) => join(dir, name));
+    const texts = files.map(() => JSON.stringify([{ id: 1, key: randomBytes(32).toString('base64') }]));
+    for (const [at, file] of files.entries()) writeFileSync(file, texts[at]!);
+    // What is sealed with another key is as good as lost.
+    const [c1, c2] = [await node('c1', { keyFile: files[0]! }), await node('c2', { keyFile: files[1]! })];
+    link(c1, c2);
+    await c1.until(() => statusAt(c1, 'c2') === 'alive');
+    const states: string[] = [];
+    c1.driver.listen({ news: ({ state }) => states.push(state) });
+    await c1.until(() => states.at(-1) === 'blocked');
+    expect(c1.driver.condition().blocked).toBe(true);
+    writeFileSync(files[1]!, texts[0]!);
+    await c1.until(() => states.at(-1) === 'on');
+    expect([...c1.events, ...c2.events].filter((event) => !event.startsWith('join'))).toEqual([]);
   });
 
   it('drops what is of another cluster, and everything at once in a datagram', async () => {

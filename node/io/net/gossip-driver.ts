@@ -27,8 +27,10 @@ import type { UdpMetrics } from './udp-metrics.ts';
 
 /** A member that leaves stays no longer for that to get about. */
 const LEAVE_MS_MAX = 1_000;
+/** A disk that did not take the incarnation is asked again so soon. */
+const KEEP_AGAIN_MS = 1_000;
 /** The whole list is told so often: listeners forget whom the core has forgotten. */
-const WHOLE_MS = 60_000;
+const WHOLE_MS = 10_000;
 /** How often the event loop is looked at, and the share of the time that it may be at work. */
 const WATCH_MS = 1_000;
 const UTILIZATION_MAX = 0.98;
@@ -75,11 +77,15 @@ export class GossipDriver {
   #changed = new Map<string, MemberView>();
   #wholeAtMs = 0;
   #blocked = false;
+  #toldBlocked = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Infinity;
   #watchedAtMs = performance.now();
   #utilization = performance.eventLoopUtilization();
   #askSequence = 0;
+  /** The highest that is to be durable. */
+  #ceiling = 0;
+  #keepTimer: NodeJS.Timeout | undefined;
   #onGossiped: (() => void) | undefined;
   #closed = false;
 
@@ -191,7 +197,11 @@ export class GossipDriver {
   /** Changes what this node tells of itself. */
   describe(details: Partial<OwnDetails>): void {
     this.#details = { ...this.#details, ...details };
-    this.#do((nowMs) => this.#swim.describe(this.#details, nowMs));
+    this.#do((nowMs) => {
+      this.#swim.describe(this.#details, nowMs);
+      const { nodeId } = this.#options;
+      this.#changed.set(nodeId, this.#own());
+    });
   }
 
   /** Asks who is there; the coordinators that hear it become members here. */
@@ -223,6 +233,7 @@ export class GossipDriver {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#keepTimer);
     this.#onGossiped?.();
     await this.#port.close();
   }
@@ -243,11 +254,15 @@ export class GossipDriver {
   }
 
   #persist(ceiling: number): void {
+    this.#ceiling = Math.max(this.#ceiling, ceiling);
     this.#options.keep(ceiling).then(
       () => this.#do((nowMs) => this.#swim.persisted(ceiling, nowMs)),
       (error: unknown) => {
         assert(error instanceof Error, 'a file that cannot be written says why');
         this.#log.warn({ reason: error.message }, 'the incarnation could not be kept: this node cannot refute');
+        if (this.#closed) return;
+        clearTimeout(this.#keepTimer);
+        this.#keepTimer = setTimeout(() => this.#persist(this.#ceiling), KEEP_AGAIN_MS).unref();
       },
     );
   }
@@ -267,6 +282,7 @@ export class GossipDriver {
         break;
       case 'accused':
         metrics.accused();
+        this.#changed.set(this.#options.nodeId, this.#own());
         this.#log.info({ incarnation: event.incarnation }, 'suspected by others: told them that this node is alive');
         break;
       case 'idTaken':
@@ -298,7 +314,7 @@ export class GossipDriver {
 
   #after(): void {
     const whole = performance.now() >= this.#wholeAtMs;
-    if (whole || this.#changed.size > 0) this.#tell(whole);
+    if (whole || this.#changed.size > 0 || this.#blocked !== this.#toldBlocked) this.#tell(whole);
     if (this.#onGossiped !== undefined && this.#swim.gossiped) this.#onGossiped();
     this.#arm();
   }
@@ -331,6 +347,7 @@ export class GossipDriver {
 
   #tell(whole: boolean): void {
     if (whole) this.#wholeAtMs = performance.now() + WHOLE_MS;
+    this.#toldBlocked = this.#blocked;
     const news = this.#news(whole);
     this.#changed = new Map();
     for (const listener of this.#listeners) listener.news?.(news);
@@ -355,10 +372,12 @@ export class GossipDriver {
     this.#port.send(to, { kind: 'ACK', body });
   }
 
+  #own(): MemberView {
+    return this.#swim.self;
+  }
+
   #ownClaim(): MemberClaim {
-    const [own] = this.#swim.members();
-    assert(own !== undefined, 'a member knows itself');
-    const { id, incarnation, status, details } = own;
+    const { id, incarnation, status, details } = this.#own();
     return { id, incarnation, status: STATUS[status], ...(details === undefined ? {} : { details }) };
   }
 }

@@ -13,6 +13,8 @@ export interface Self {
   readonly dataUuid?: string;
   /** Of a coordinator: the id of its cluster, empty until it knows it. */
   readonly clusterId?: () => string;
+  /** Of a worker: new at each start of its process. */
+  readonly session?: string;
 }
 
 export type HelloBody = Body<'HELLO'>;
@@ -22,6 +24,7 @@ export type Refusal =
   | CertificateRefusal
   | 'bad_hello'
   | 'certificate_of_another_node'
+  | 'id_in_use'
   | 'not_a_coordinator'
   | 'other_cluster_id'
   | 'self_connection'
@@ -46,11 +49,12 @@ export interface Expectations {
 const NODE_ID_CHARS_MAX = 253;
 
 export function helloOf(self: Self, lane: Lane, features: readonly string[]): HelloBody {
-  const { nodeId, role, clusterName, dataUuid } = self;
+  const { nodeId, role, clusterName, dataUuid, session } = self;
   const clusterId = self.clusterId?.() ?? '';
   const known = {
     ...(dataUuid === undefined ? {} : { dataUuid }),
     ...(clusterId === '' ? {} : { clusterId }),
+    ...(session === undefined ? {} : { session }),
   };
   return { nodeId, role, clusterName, lane, features, versionMin: VERSIONS.min, versionMax: VERSIONS.max, ...known };
 }

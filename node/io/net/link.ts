@@ -10,6 +10,8 @@ export interface Peer {
   readonly role: Role;
   /** Of a coordinator: which disk it has. */
   readonly dataUuid?: string | undefined;
+  /** Of a worker: its process. */
+  readonly session?: string | undefined;
   /** As dialed, or where the control lane was accepted from. */
   readonly address: string;
   /** New for each link, so a message of an earlier link can be told apart; a renewed link goes on under the same. */
@@ -29,6 +31,11 @@ export interface LinkOwner {
 const DRAIN_STEPS = 8;
 
 let lastLinkId = 0;
+
+/** Both lanes are to reach one process. */
+function isSame(peer: Peer, { nodeId, dataUuid, session }: HelloBody): boolean {
+  return peer.nodeId === nodeId && peer.dataUuid === dataUuid && peer.session === session;
+}
 
 /**
  * Two connections to one node, made by one side, that live and die together: losing one lane loses the link.
@@ -84,6 +91,11 @@ export class Link implements ConnectionOwner {
     return this.#state === 'up';
   }
 
+  /** Something has come on the control lane within that time. */
+  heardWithin(ms: number): boolean {
+    return (this.#lanes.get('control')?.silentMs ?? Infinity) < ms;
+  }
+
   get isDown(): boolean {
     return this.#state === 'down';
   }
@@ -104,15 +116,16 @@ export class Link implements ConnectionOwner {
   /** The HELLO of a lane is good; with both lanes' the link is up. */
   admit(connection: Connection, hello: HelloBody, address: string): void {
     if (this.#state !== 'forming' || !isLane(hello.lane) || !isRole(hello.role)) return;
-    if (this.#peer !== undefined && (this.#peer.nodeId !== hello.nodeId || this.#peer.dataUuid !== hello.dataUuid)) {
+    if (this.#peer !== undefined && !isSame(this.#peer, hello)) {
       this.fail('lanes_reach_different_nodes');
       return;
     }
     const before = this.#predecessor?.peer;
     if (before?.nodeId !== hello.nodeId || this.#predecessor?.isDown === true) this.#predecessor = undefined;
     const connectionId = this.#predecessor === undefined ? this.id : (before?.connectionId ?? this.id);
-    const { nodeId, role, dataUuid } = hello;
-    this.#peer ??= { nodeId, role, address, connectionId, ...(dataUuid === undefined ? {} : { dataUuid }) };
+    const { nodeId, role, dataUuid, session } = hello;
+    const process = { ...(dataUuid === undefined ? {} : { dataUuid }), ...(session === undefined ? {} : { session }) };
+    this.#peer ??= { nodeId, role, address, connectionId, ...process };
     connection.hold(hello.lane);
     this.#admitted.add(connection);
     if (this.#admitted.size < 2) return;

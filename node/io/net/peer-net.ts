@@ -27,6 +27,9 @@ import { Strangers } from './strangers.ts';
 import { Sweeper } from './sweeper.ts';
 import { addressOf, tcpTransport, type Transport } from './transport.ts';
 
+/** Keep-alives that a process may miss before another one may have its id. */
+const RIVAL_KEEP_ALIVES = 3;
+
 export interface PeerNetOptions {
   self: Self;
   host: Host;
@@ -243,11 +246,26 @@ export class PeerNet {
       this.#refuse(connection, hello, refusal ?? 'bad_hello');
       return;
     }
+    const rival = this.#rivalOf(hello);
+    if (rival !== undefined) {
+      const text = `id_in_use: another ${hello.role} goes by the id ${hello.nodeId}, from ${rival}`;
+      connection.refuse('id_in_use', { nodeId: hello.nodeId, role: hello.role, other: rival }, text);
+      return;
+    }
     const link = this.#linkFor(hello.nodeId, hello.lane, hello.features.includes(FEATURES.renewal));
     link.add(hello.lane, connection);
     connection.send({ kind: 'HELLO', body: helloOf(self, hello.lane, this.#context.features) });
     this.#strangers.known(connection.address);
     link.admit(connection, hello, connection.address);
+  }
+
+  /** Where another process is connected from under this id, if it is alive: they would replace each other for ever. */
+  #rivalOf({ nodeId, session }: HelloBody): string | undefined {
+    const { keepAliveMs } = this.#context.limits;
+    const other = this.#accepted.get(nodeId);
+    const rival = [other, other?.predecessor].find((link) => link?.peer?.session !== undefined);
+    if (session === undefined || rival?.peer === undefined || rival.peer.session === session) return undefined;
+    return rival.usable && rival.heardWithin(RIVAL_KEEP_ALIVES * keepAliveMs.control) ? rival.peer.address : undefined;
   }
 
   /** The link of an accepted connection: the one that lacks this lane, or a new one. */

@@ -3,9 +3,9 @@ import { Random } from '../../../base/random.ts';
 import { DistricError } from '../../../base/errors.ts';
 import { membershipOf } from '../../core/raft/membership.ts';
 import { randomRule } from '../documents.ts';
-import { Counters } from '../counters.ts';
 import { EventQueue } from '../event-queue.ts';
 import { History } from './history.ts';
+import { Counters } from '../counters.ts';
 import { StateChecks } from './state-checks.ts';
 
 function accepted(messageId: string, instances: string[] = []) {

@@ -78,6 +78,19 @@ export class StateChecks implements Observer {
     if (entry.kind === COMMAND.raiseLevel) this.#onRaised(node);
     const statuses = entry.kind === COMMAND.results ? statusesOf(entry) : undefined;
     for (const event of events) this.#onEvent(node, event, statuses);
+    if (entry.kind === COMMAND.advanceTime) this.#checkDrains(state, events);
+  }
+
+  /** A worker whose time to finish is over has nothing any more. */
+  #checkDrains({ workers, instances, timeMs }: StateMachine, events: readonly StateEvent[]): void {
+    const isHandedBack = (event: StateEvent): boolean =>
+      event.kind === 'attemptCancelled' && workers.drains.has(workers.bySession.get(event.session)?.id ?? '');
+    if (events.some(isHandedBack)) this.#counters.add('drained worker handed back');
+    for (const { workerId, dueMs } of workers.drains.values()) {
+      const session = workers.workers.get(workerId)?.session ?? '';
+      const running = instances.running.get(session)?.size ?? 0;
+      demand(dueMs > timeMs || running === 0, 'drained', () => `${workerId} is drained and still runs ${running}`);
+    }
   }
 
   /** As of the members at its place in the log: who joins above it finds out for itself. */
@@ -167,6 +180,12 @@ export class StateChecks implements Observer {
         () => `${key} starts before ${needed} is done`,
       );
     }
+    const { drains } = node.coordinator?.state.workers ?? {};
+    demand(
+      drains?.has(task.worker ?? '') !== true,
+      'drained',
+      () => `${key} goes to ${String(task.worker)}, which is drained`,
+    );
     const before = this.#attempts.get(key);
     demand(before?.open !== true && task.token > (before?.token ?? 0), 'oneAttempt', () => {
       return `${key} starts with token ${task.token} after ${String(before?.token)}`;

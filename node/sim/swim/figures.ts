@@ -3,6 +3,7 @@ import type { SwimConfig } from '../../core/swim/swim-config.ts';
 import type { SwimEvent } from '../../core/swim/swim-ports.ts';
 import type { SimMember } from './sim-member.ts';
 import { SwimCluster } from './swim-cluster.ts';
+import type { SwimNetwork } from './swim-network.ts';
 
 export interface Setting {
   size: number;
@@ -57,17 +58,17 @@ interface Crash {
 export function measure({ config, ...setting }: Setting): FigureRow {
   const { size, loss, pauses } = setting;
   const runHours = (size * RUN_SECONDS) / 3_600;
-  const runs: Run[] = [];
+  const runs: RunResult[] = [];
   for (let seed = 1; (seed - 1) * runHours < setting.memberHours; seed++) {
-    const run = new Run(size, loss, seed, config);
-    run.go(pauses);
-    runs.push(run);
+    runs.push(new Run(size, loss, seed, config).go(pauses));
   }
-  const all = runs.flatMap((run) => run.detections(() => true));
-  const steady = runs.flatMap((run) => run.detections((observer) => !run.pausing.has(observer)));
-  const spreads = runs.flatMap((run) => run.spreads());
-  const sum = (of: (run: Run) => number): number => runs.reduce((total, run) => total + of(run), 0);
-  const perMember = (of: (run: Run) => number): number => sum(of) / size / RUN_SECONDS / runs.length;
+  const all = runs.flatMap(({ detections }) => detections.map(([, us]) => us));
+  const steady = runs.flatMap(({ detections, pausing }) =>
+    detections.filter(([observer]) => !pausing.has(observer)).map(([, us]) => us),
+  );
+  const spreads = runs.flatMap((run) => run.spreads);
+  const sum = (of: (run: RunResult) => number): number => runs.reduce((total, run) => total + of(run), 0);
+  const perMember = (of: (run: RunResult) => number): number => sum(of) / size / RUN_SECONDS / runs.length;
   return {
     ...setting,
     memberHours: runs.length * runHours,
@@ -78,15 +79,29 @@ export function measure({ config, ...setting }: Setting): FigureRow {
     convergenceP50: percentile(spreads, 0.5),
     convergenceP99: percentile(spreads, 0.99),
     joinSeconds: Math.max(...runs.map((run) => run.joinSeconds)),
-    crashes: sum(({ crashes }) => crashes.length),
+    crashes: sum(({ spreads: { length } }) => length),
     missed: sum(({ missed }) => missed),
-    datagramsPerSecond: perMember(({ cluster }) => cluster.network.sent.datagrams),
-    bytesPerSecond: perMember(({ cluster }) => cluster.network.sent.datagramBytes),
-    streamBytesPerSecond: perMember(({ cluster }) => cluster.network.sent.streamBytes),
-    datagramBytesMax: Math.max(...runs.map(({ cluster }) => cluster.network.datagramBytesMax)),
+    datagramsPerSecond: perMember(({ sent }) => sent.datagrams),
+    bytesPerSecond: perMember(({ sent }) => sent.datagramBytes),
+    streamBytesPerSecond: perMember(({ sent }) => sent.streamBytes),
+    datagramBytesMax: Math.max(...runs.map((run) => run.datagramBytesMax)),
     falseFailures: sum((run) => run.wronglyFailed.filter((id) => !run.pausing.has(id)).length),
     falseFailuresPaused: sum((run) => run.wronglyFailed.filter((id) => run.pausing.has(id)).length),
   };
+}
+
+/** What is kept of a run; its cluster is not. */
+interface RunResult {
+  joinSeconds: number;
+  /** Who learned of a crash, and after how many microseconds. */
+  detections: [string, number][];
+  spreads: number[];
+  missed: number;
+  pausing: ReadonlySet<string>;
+  /** Each once, however many members were wrong. */
+  wronglyFailed: string[];
+  sent: SwimNetwork['sent'];
+  datagramBytesMax: number;
 }
 
 class Run {
@@ -96,7 +111,6 @@ class Run {
   readonly #wrong = new Map<string, string>();
   pausing: ReadonlySet<string> = new Set();
   missed = 0;
-  joinSeconds = 0;
   readonly #down = new Map<string, Crash>();
 
   constructor(size: number, loss: number, seed: number, config?: Partial<SwimConfig>) {
@@ -110,30 +124,26 @@ class Run {
     this.cluster = new SwimCluster({ ...options, ...(config === undefined ? {} : { config }) });
   }
 
-  get wronglyFailed(): string[] {
-    return [...this.#wrong.values()];
-  }
-
-  go(pauses: boolean): void {
+  go(pauses: boolean): RunResult {
     const { cluster } = this;
     cluster.startAll(cluster.members.length / 100);
     do cluster.run(0.25);
     while (!cluster.isComplete && cluster.seconds < JOIN_SECONDS_MAX);
-    this.joinSeconds = cluster.seconds;
+    const joinSeconds = cluster.seconds;
     if (pauses) this.#pauseSome();
     this.#crashAgainAndAgain();
     Object.assign(cluster.network.sent, { datagrams: 0, datagramBytes: 0, streamMessages: 0, streamBytes: 0 });
     cluster.run(RUN_SECONDS);
-  }
-
-  detections(counts: (observer: string) => boolean): number[] {
-    return this.crashes.flatMap(({ atUs, knownAtUs }) =>
-      [...knownAtUs].filter(([observer]) => counts(observer)).map(([, us]) => us - atUs),
-    );
-  }
-
-  spreads(): number[] {
-    return this.crashes.map(({ knownAtUs }) => Math.max(...knownAtUs.values()) - Math.min(...knownAtUs.values()));
+    const { pausing, missed } = this;
+    const { sent, datagramBytesMax } = cluster.network;
+    const wronglyFailed = [...this.#wrong.values()];
+    return {
+      ...{ joinSeconds, missed, pausing, wronglyFailed, sent, datagramBytesMax },
+      detections: this.crashes.flatMap(({ atUs, knownAtUs }) =>
+        [...knownAtUs].map(([observer, us]): [string, number] => [observer, us - atUs]),
+      ),
+      spreads: this.crashes.map(({ knownAtUs }) => Math.max(...knownAtUs.values()) - Math.min(...knownAtUs.values())),
+    };
   }
 
   #pauseSome(): void {

@@ -49,6 +49,7 @@ export class SimMember implements Receiver {
   #isPaused = false;
   #pauses = 0;
   #isTurn = false;
+  #isLeaving = false;
   /** Since when it has been running without a pause. */
   runningSinceUs = 0;
   /** When it stopped; meaningless while it is up. */
@@ -79,6 +80,10 @@ export class SimMember implements Receiver {
     return this.#isPaused;
   }
 
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
   get life(): number {
     return this.#life;
   }
@@ -92,6 +97,7 @@ export class SimMember implements Receiver {
   start(): void {
     const { id, config, seed, network } = this.#options;
     this.#life++;
+    this.#isLeaving = false;
     this.#wakeUs = Infinity;
     this.#swim = new Swim(
       {
@@ -151,6 +157,7 @@ export class SimMember implements Receiver {
   /** Says that it leaves, and goes soon. */
   leave(): void {
     const life = this.#life;
+    this.#isLeaving = true;
     this.#input((swim) => swim.leave(this.#nowMs()));
     this.#options.queue.after(1_000_000, () => {
       if (life === this.#life && this.isUp) this.crash();

@@ -67,13 +67,13 @@ export class SwimChecks implements MemberWatch {
     const { id, incarnation, status } = event.member;
     this.#note(`${observer.id} ${event.kind} ${id} ${incarnation} ${status}`);
     this.#checkOrder(observer, event.member);
+    demand(event.kind !== 'fail' || isOwn, 'hearsay', () => `${observer.id} was told that ${id} is failed`);
     const subject = this.#cluster?.get(id);
     if (event.kind === 'fail' && subject?.isPaused === true) this.#counters.add('failed while paused');
     if (subject === undefined || !this.#isSettled(observer, subject)) return;
     const what = (): string => `${observer.id} holds ${id} at ${incarnation} for ${status}`;
     demand(event.kind !== 'fail', 'healthyFailed', what);
-    const flows = this.#isLossless && this.#nowUs - this.blockedUntilUs > SETTLED_US;
-    if (isOwn && flows) demand(event.kind !== 'suspect', 'healthyAccused', what);
+    if (isOwn && this.#isLossless) demand(event.kind !== 'suspect', 'healthyAccused', what);
   }
 
   told(member: SimMember, message: GossipMessage): void {

@@ -205,6 +205,7 @@ class Course {
     this.#heal();
     this.cluster.network.unblockDatagrams();
     this.#checks.blockedUntilUs = Math.min(this.#checks.blockedUntilUs, this.cluster.queue.nowUs);
+    for (const member of this.cluster.members) if (member.isUp && member.isLeaving) member.crash();
     for (const member of this.cluster.members) {
       const isNeeded = !this.cluster.members.some(({ isUp, isHub }) => isUp && isHub);
       if (!member.isUp && (isNeeded || this.#random.chance(0.5))) member.start();
