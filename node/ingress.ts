@@ -9,10 +9,11 @@
  * 3. A batch that is sent again carries the same message ids: the state keeps each id once.
  */
 import type { Actor } from '../api/access.ts';
+import { parseMessage } from '../api/message.ts';
 import { type Rule } from '../api/rule.ts';
 import { assert } from '../base/assert.ts';
 import { DistricError } from '../base/errors.ts';
-import type { Host } from '../base/host.ts';
+import { decodeText, type Host } from '../base/host.ts';
 import type { Random } from '../base/random.ts';
 import { encodeCommand } from './command-codec.ts';
 import { compileRules, type RuleSet } from './core/rules/rule-set.ts';
@@ -249,7 +250,11 @@ export class Ingress implements Gateway {
     });
   }
 
-  #match({ value, source, headers }: IncomingItem): readonly Rule[] {
+  /** Lets go of the parsed value: an item waits for its answer long enough for the collector to copy all it holds. */
+  #match(item: IncomingItem): readonly Rule[] {
+    const { payload, source, headers } = item;
+    const value = item.value ?? parseMessage(decodeText(this.#parts.host, payload));
+    item.value = undefined;
     const envelope = { ...(source === undefined ? {} : { source }), ...(headers === undefined ? {} : { headers }) };
     return this.#rules.match(value, envelope);
   }

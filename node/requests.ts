@@ -14,8 +14,8 @@ import type { Query } from './core/state/query.ts';
 export interface IncomingItem {
   /** The JSON text, UTF-8: stored as it came. */
   payload: Uint8Array;
-  /** The same, parsed: what the rules read. */
-  value: Record<string, unknown>;
+  /** The same, parsed: what the rules read. Whoever takes the item in lets go of it once they have. */
+  value: Record<string, unknown> | undefined;
   /** A UUIDv7 that its client made, where it did: the message is kept once under it. */
   messageId?: string;
   idempotencyKey?: string;

@@ -27,10 +27,10 @@ export class MemberLinks {
     return this.ids.size === 0;
   }
 
-  /** Further addresses at which a member may be. */
+  /** Further addresses at which a member may be; the oldest make room. */
   found(addresses: readonly string[]): void {
-    const seeds = [...new Set([...this.#seeds, ...addresses])].slice(0, SEEDS_MAX);
-    if (seeds.length === this.#seeds.length) return;
+    const seeds = [...new Set([...this.#seeds, ...addresses])].slice(-SEEDS_MAX);
+    if (seeds.join() === this.#seeds.join()) return;
     this.#seeds = seeds;
     this.#followed = undefined;
   }

@@ -1,80 +1,80 @@
+interface Item {
+  readonly id: string;
+  dueMs: number;
+  /** In the heap. */
+  position: number;
+}
+
 /** A binary heap of ids by due time that can move and remove an id in O(log n). Ties by id: the same order everywhere. */
 export class DueQueue {
-  #heap: { id: string; dueMs: number }[] = [];
-  #position = new Map<string, number>();
+  readonly #heap: Item[] = [];
+  readonly #items = new Map<string, Item>();
 
   get size(): number {
     return this.#heap.length;
   }
 
-  peek(): { id: string; dueMs: number } | undefined {
+  peek(): { readonly id: string; readonly dueMs: number } | undefined {
     return this.#heap[0];
   }
 
   set(id: string, dueMs: number): void {
-    const position = this.#position.get(id);
-    if (position === undefined) {
-      this.#heap.push({ id, dueMs });
-      this.#position.set(id, this.#heap.length - 1);
-      this.#up(this.#heap.length - 1);
-      return;
+    const item = this.#items.get(id);
+    if (item === undefined) {
+      const added = { id, dueMs, position: this.#heap.length };
+      this.#heap.push(added);
+      this.#items.set(id, added);
+      this.#up(added);
+    } else if (item.dueMs !== dueMs) {
+      item.dueMs = dueMs;
+      this.#up(item);
+      this.#down(item);
     }
-    const item = this.#heap[position];
-    if (item === undefined || item.dueMs === dueMs) return;
-    item.dueMs = dueMs;
-    this.#up(position);
-    this.#down(this.#position.get(id) ?? 0);
   }
 
   delete(id: string): void {
-    const position = this.#position.get(id);
-    if (position === undefined) return;
-    this.#position.delete(id);
+    const item = this.#items.get(id);
+    if (item === undefined) return;
+    this.#items.delete(id);
     const last = this.#heap.pop();
-    if (last === undefined || last.id === id) return;
-    this.#heap[position] = last;
-    this.#position.set(last.id, position);
-    this.#up(position);
-    this.#down(this.#position.get(last.id) ?? 0);
+    if (last === undefined || last === item) return;
+    this.#place(last, item.position);
+    this.#up(last);
+    this.#down(last);
   }
 
-  #before(a: number, b: number): boolean {
-    const x = this.#heap[a];
-    const y = this.#heap[b];
-    if (x === undefined || y === undefined) return false;
-    return x.dueMs < y.dueMs || (x.dueMs === y.dueMs && x.id < y.id);
+  #place(item: Item, position: number): void {
+    this.#heap[position] = item;
+    item.position = position;
   }
 
-  #swap(a: number, b: number): void {
-    const x = this.#heap[a];
-    const y = this.#heap[b];
-    if (x === undefined || y === undefined) return;
-    this.#heap[a] = y;
-    this.#heap[b] = x;
-    this.#position.set(y.id, a);
-    this.#position.set(x.id, b);
-  }
-
-  #up(start: number): void {
-    let position = start;
+  #up(item: Item): void {
+    let { position } = item;
     while (position > 0) {
-      const parent = (position - 1) >> 1;
-      if (!this.#before(position, parent)) return;
-      this.#swap(position, parent);
-      position = parent;
+      const above = (position - 1) >> 1;
+      const parent = this.#heap[above];
+      if (parent === undefined || !isBefore(item, parent)) break;
+      this.#place(parent, position);
+      position = above;
     }
+    this.#place(item, position);
   }
 
-  #down(start: number): void {
-    let position = start;
+  #down(item: Item): void {
+    let { position } = item;
     for (;;) {
-      let first = position;
-      for (const child of [2 * position + 1, 2 * position + 2]) {
-        if (child < this.#heap.length && this.#before(child, first)) first = child;
-      }
-      if (first === position) return;
-      this.#swap(position, first);
-      position = first;
+      const left = this.#heap[2 * position + 1];
+      const right = this.#heap[2 * position + 2];
+      const first = left !== undefined && right !== undefined && isBefore(right, left) ? right : left;
+      if (first === undefined || !isBefore(first, item)) break;
+      const below = first.position;
+      this.#place(first, position);
+      position = below;
     }
+    this.#place(item, position);
   }
+}
+
+function isBefore(a: Item, b: Item): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.id < b.id);
 }

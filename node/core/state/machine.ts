@@ -53,7 +53,7 @@ import { DONE, type ItemResult, type ProposalResult, refused } from './outcomes.
 import { Overlay } from './overlay.ts';
 import { Retention } from './retention.ts';
 import type { KeyValueReader, Writes } from './store.ts';
-import { type Reservation, WorkerTable, WORKERS_MAX } from './worker-table.ts';
+import { toldOf, WorkerTable, WORKERS_MAX } from './worker-table.ts';
 
 /** Instances that one message may start: all of them are made by one entry, on every replica. */
 export const INSTANCES_PER_MESSAGE_MAX = 1_000;
@@ -505,7 +505,6 @@ export class StateMachine {
     for (const { name, version, configSchema } of command.types) {
       this.workers.registerType({ name, version, configSchema: configSchema ?? null });
     }
-    const { zone, labels, softwareVersion, reserved } = command;
     this.workers.put({
       id: command.workerId,
       session: command.session,
@@ -514,11 +513,7 @@ export class StateMachine {
       types: command.types.map(({ name }) => name),
       draining: false,
       registeredAt: now.wallMs,
-      versions: command.types.map(({ version }) => version),
-      ...(zone === undefined ? {} : { zone }),
-      ...(labels === undefined ? {} : { labels }),
-      ...(softwareVersion === undefined ? {} : { softwareVersion }),
-      ...(reserved === undefined ? {} : { reserved: reserved.map(reservationOf) }),
+      ...toldOf(command),
     });
     this.#events.push({ kind: 'workerRegistered', workerId: command.workerId, session: command.session });
     return DONE;
@@ -568,10 +563,6 @@ export class StateMachine {
     }
     return DONE;
   }
-}
-
-function reservationOf({ of, name, slots }: { of: string; name: string; slots: number }): Reservation {
-  return { of: of === 'workflow' ? 'workflow' : 'type', name, slots };
 }
 
 function attemptEnd(result: { status: string; error?: string }): AttemptEnd {

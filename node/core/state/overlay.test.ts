@@ -99,8 +99,8 @@ describe('DueQueue', () => {
         const plain = new Map<string, number>();
         const first = () => [...plain].sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1))[0];
         const check = () => {
-          const expected = first();
-          expect(queue.peek()).toEqual(expected === undefined ? undefined : { id: expected[0], dueMs: expected[1] });
+          const next = queue.peek();
+          expect([next?.id, next?.dueMs]).toEqual(first() ?? [undefined, undefined]);
           expect(queue.size).toBe(plain.size);
         };
         for (const { id: name, due } of ops) {

@@ -38,9 +38,7 @@ export class RunningHash {
       return;
     }
     this.#makeRoom(text.length);
-    const at = this.#length;
-    for (let i = 0; i < text.length; i++) this.#gathered[at + i] = text.charCodeAt(i);
-    this.#length = at + text.length;
+    this.#length += this.#host.writeText(text, this.#gathered, this.#length);
   }
 
   addBytes(bytes: Uint8Array): void {

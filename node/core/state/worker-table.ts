@@ -4,6 +4,8 @@
  */
 import { DistricError } from '../../../base/errors.ts';
 import { decodeText, encodeText, type Host } from '../../../base/host.ts';
+import type { Infer } from '../tlv/struct.ts';
+import type { RegisterWorker } from './commands.ts';
 import { afterPrefix, drainKey, typeKey, workerKey } from './keys.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -14,7 +16,18 @@ export interface Reservation {
   slots: number;
 }
 
-export interface Worker {
+/** Each is absent where it is not told, or the state is of an earlier release. */
+interface Told {
+  /** Of `types`, in their order. */
+  versions?: string[];
+  zone?: string;
+  /** `name=value` */
+  labels?: readonly string[];
+  softwareVersion?: string;
+  reserved?: Reservation[];
+}
+
+export interface Worker extends Told {
   id: string;
   session: string;
   /** Attempts it takes at a time. */
@@ -25,13 +38,6 @@ export interface Worker {
   draining: boolean;
   /** Wall clock of the leader at registration, ms since the epoch. */
   registeredAt: number;
-  /** Absent, as all below: it is not told, or the state is of an earlier release. Of `types`, in their order. */
-  versions?: string[];
-  zone?: string;
-  /** `name=value` */
-  labels?: readonly string[];
-  softwareVersion?: string;
-  reserved?: Reservation[];
 }
 
 /** An order stays, whatever session the worker has, until it is taken back or the worker leaves. */
@@ -155,4 +161,19 @@ export class WorkerTable {
     this.nextDueMs = Infinity;
     for (const { dueMs } of this.drains.values()) if (dueMs > 0) this.nextDueMs = Math.min(this.nextDueMs, dueMs);
   }
+}
+
+/** What a worker tells of itself and earlier releases did not keep. */
+export function toldOf({ types, zone, labels, softwareVersion, reserved }: Infer<typeof RegisterWorker>): Told {
+  return {
+    versions: types.map(({ version }) => version),
+    ...(zone === undefined ? {} : { zone }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(softwareVersion === undefined ? {} : { softwareVersion }),
+    ...(reserved === undefined ? {} : { reserved: reserved.map(reservationOf) }),
+  };
+}
+
+function reservationOf({ of, name, slots }: { of: string; name: string; slots: number }): Reservation {
+  return { of: of === 'workflow' ? 'workflow' : 'type', name, slots };
 }

@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Random } from '../../../base/random.ts';
 import { nodeHost } from '../../io/host.ts';
-import { FRAME_PAYLOAD_BYTES_MAX } from '../tlv/frame.ts';
 import { encodedBytes, type MemberClaim } from '../tlv/messages.ts';
 import { STATUS } from './claim.ts';
 import { SWIM_DEFAULTS, type SwimConfig } from './swim-config.ts';
@@ -9,6 +8,8 @@ import type { GossipMessage, Route, SwimEvent } from './swim-ports.ts';
 import { Swim } from './swim.ts';
 
 const PAYLOAD_BYTES_MAX = 1_300;
+/** The limit of a connection. */
+const FRAME_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024;
 
 /** One member, whose clock and peers are the test. */
 class TestMember {

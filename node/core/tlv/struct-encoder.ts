@@ -4,9 +4,6 @@ import type { Host } from '../../../base/host.ts';
 import type { NamedField, Struct } from './struct.ts';
 import { FIELD_HEADER_BYTES, put64, putF64, putU16, putU32, WIRE_TYPES, type Kind } from './wire.ts';
 
-/** Up to this length an ASCII text is copied here, which is faster than a call out to the host. */
-const SHORT_TEXT_CHARS_MAX = 48;
-
 function wrong(place: string, value: unknown): never {
   throw new AssertionError(`assertion failed: ${place} can be encoded, but is ${typeof value} ${String(value)}`);
 }
@@ -29,7 +26,7 @@ export function structSize(host: Host, type: Struct<unknown>, value: unknown): n
 function valueSize(host: Host, one: NamedField, kind: Kind, item: unknown): number {
   if (kind === 'text') {
     if (typeof item !== 'string') wrong(one.name, item);
-    return textSize(host, item);
+    return host.textByteLength(item);
   }
   if (kind === 'bytes') {
     if (!(item instanceof Uint8Array)) wrong(one.name, item);
@@ -41,22 +38,6 @@ function valueSize(host: Host, one: NamedField, kind: Kind, item: unknown): numb
   let size = FIELD_HEADER_BYTES * item.length;
   for (const element of item) size += valueSize(host, one, one.element, element);
   return size;
-}
-
-function textSize(host: Host, value: string): number {
-  if (value.length > SHORT_TEXT_CHARS_MAX) return host.textByteLength(value);
-  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 0x7f) return host.textByteLength(value);
-  return value.length;
-}
-
-function putText(host: Host, value: string, into: Uint8Array, at: number): number {
-  if (value.length > SHORT_TEXT_CHARS_MAX) return at + host.writeText(value, into, at);
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code > 0x7f) return at + host.writeText(value, into, at);
-    into[at + i] = code;
-  }
-  return at + value.length;
 }
 
 export function putStruct(host: Host, type: Struct<unknown>, value: unknown, into: Uint8Array, start: number): number {
@@ -83,7 +64,7 @@ function putField(
   putU16(into, start + 1, tag);
   const at = start + FIELD_HEADER_BYTES;
   let end: number;
-  if (kind === 'text') end = putText(host, item as string, into, at);
+  if (kind === 'text') end = at + host.writeText(item as string, into, at);
   else if (kind === 'bytes') {
     into.set(item as Uint8Array, at);
     end = at + (item as Uint8Array).length;
