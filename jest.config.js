@@ -24,5 +24,5 @@ export default {
   coverageProvider: 'v8',
   coverageReporters: ['lcovonly'],
   coverageDirectory: 'coverage',
-  collectCoverageFrom: ['{base,api,pki,node,cli,client,examples}/**/*.ts', '!**/*.test.ts'],
+  collectCoverageFrom: ['{base,api,pki,node,operator,cli,client,examples}/**/*.ts', '!**/*.test.ts'],
 };

@@ -16,6 +16,12 @@ export const VersionSchema = Type.Union([Type.Number(), Type.String({ minLength:
 
 export const DescriptionSchema = Type.String({ maxLength: 4_096 });
 
+/** Who owns a document, such as `kubernetes/NAMESPACE/Rule/NAME`: others change it only when they insist. */
+export const ManagedBySchema = Type.String({
+  pattern: '^[!-~]{1,512}$',
+  description: 'an owner of 1 to 512 visible characters',
+});
+
 /** Number of retries after the first attempt. */
 export const RetrySchema = Type.Integer({
   minimum: 0,

@@ -76,7 +76,7 @@ export interface Group {
 export type Condition = Group | Leaf;
 
 const LATER_OPS = ['any', 'all', 'none', 'before', 'after', 'within_last'];
-const OPS = Object.keys(LEAF_SCHEMAS);
+export const OPS = Object.keys(LEAF_SCHEMAS);
 const checkGroup = compileCheck(GroupSchema);
 const checkLeaf = new Map<unknown, Check<Leaf>>(
   Object.entries(LEAF_SCHEMAS).map(([op, schema]) => [

@@ -3,15 +3,15 @@
  * and as Kubernetes resources. All give the same canonical documents.
  */
 import { DistricError } from '../base/errors.ts';
+import { API_VERSION } from './resources.ts';
 import { parseRule, type Rule } from './rule.ts';
 import { quote, refuseFaults } from './validation.ts';
 import { parseWorkflow, type Workflow } from './workflow.ts';
 
 const DOCUMENTS_MAX = 10_000;
-const API_VERSION = 'distric.io/v1alpha1';
 const WRAPPERS = ['rule', 'rules', 'workflow', 'workflows'] as const;
 /** Of the resource alone: they say which cluster it is for, not what it does. */
-const RESOURCE_ONLY = ['clusterRef'];
+const RESOURCE_ONLY = ['clusterRef', 'deletionPolicy'];
 
 export interface Documents {
   rules: Rule[];

@@ -34,6 +34,19 @@ const ReplacementSchema = Type.Object(
 /** Of `POST /cluster/leader`; without a target the voter that has most of the log leads. */
 const LeaderRequestSchema = Type.Object({ target: Type.Optional(MemberId) }, CLOSED);
 
+/** Of `POST /cluster/bootstrap`: for a coordinator that waits to be added, which is to found the cluster `cluster_id`. */
+const FoundingSchema = Type.Object(
+  {
+    cluster_id: Type.String({ pattern: '^[0-9a-f-]{36}$', description: 'a UUID' }),
+    data_uuid: Type.String({ pattern: '^[0-9a-f-]{36}$', description: 'a UUID' }),
+    address: MemberAddress,
+    http_address: Type.Optional(MemberAddress),
+    min_voters: Type.Optional(Type.Integer({ minimum: 1, maximum: 7 })),
+  },
+  CLOSED,
+);
+
+const checkFounding = compileParse(FoundingSchema);
 const checkNewMember = compileParse(NewMemberSchema);
 const checkMemberIds = compileParse(MemberIdsSchema);
 const checkReplacement = compileParse(ReplacementSchema);
@@ -66,6 +79,12 @@ export function parseReplacement(input: unknown): Static<typeof ReplacementSchem
     refuseFaults('the replacement', [{ field: 'with', reason: 'is a learner, whose addresses are known already' }]);
   }
   return replacement;
+}
+
+export function parseFounding(input: unknown): Static<typeof FoundingSchema> {
+  const founding = checkFounding('the founding', input);
+  refusePortless('the founding', { address: founding.address, http_address: founding.http_address });
+  return founding;
 }
 
 export function parseLeaderRequest(input: unknown): Static<typeof LeaderRequestSchema> {

@@ -158,6 +158,9 @@ export const ClusterStatusSchema = Type.Object({
   cluster_id: text,
   /** The coordinator that answers: terms, indexes and connections are as it sees them. */
   answered_by: text,
+  /** Of that coordinator: `member`, `joining`, `removed` or `wrong disk`, and which disk it has. */
+  standing: optional(text),
+  data_uuid: optional(text),
   leader: Type.Union([text, Type.Null()]),
   term: count,
   commit_index: count,

@@ -1,6 +1,14 @@
 /** The rule document: conditions over a message, and the workflows to start when they hold. */
 import { Type, type Static } from 'typebox';
-import { CLOSED, DescriptionSchema, IdSchema, JsonObjectSchema, RetrySchema, VersionSchema } from './common-schema.ts';
+import {
+  CLOSED,
+  DescriptionSchema,
+  IdSchema,
+  JsonObjectSchema,
+  ManagedBySchema,
+  RetrySchema,
+  VersionSchema,
+} from './common-schema.ts';
 import { type Condition, conditionFaults } from './condition.ts';
 import { durationFaults, DurationSchema } from './duration.ts';
 import { compileParse, quote, refuseFaults, refuseUnbounded } from './validation.ts';
@@ -20,7 +28,7 @@ const ActionSchema = Type.Object(
   CLOSED,
 );
 
-const RuleSchema = Type.Object(
+export const RuleSchema = Type.Object(
   {
     id: IdSchema,
     version: Type.Optional(VersionSchema),
@@ -29,6 +37,7 @@ const RuleSchema = Type.Object(
     enabled: Type.Optional(Type.Boolean()),
     stop: Type.Optional(Type.Boolean()),
     dedupe: Type.Optional(Type.Literal('workflow')),
+    managedBy: Type.Optional(ManagedBySchema),
     conditions: Type.Unknown(),
     actions: Type.Array(ActionSchema, { minItems: 1, maxItems: RULE_ACTIONS_MAX }),
   },
@@ -50,11 +59,13 @@ export interface Rule {
   stop?: boolean;
   /** `workflow`: a workflow that an earlier rule has started for this message is not started again by this one. */
   dedupe?: 'workflow';
+  /** Who owns it; see `ManagedBySchema`. */
+  managedBy?: string;
   conditions: Condition;
   actions: Action[];
 }
 
-const parse = compileParse(RuleSchema, ['mode', 'managedBy']);
+const parse = compileParse(RuleSchema, ['mode']);
 
 /** The rule in `input` (parsed JSON or YAML), or throws INVALID_DOCUMENT with the place and reason of every fault. */
 export function parseRule(input: unknown): Rule {

@@ -1,7 +1,15 @@
 /** The workflow document: a DAG of tasks. What this version cannot execute is refused, never ignored. */
 import { Type, type Static } from 'typebox';
 import type { FieldError } from '../base/errors.ts';
-import { CLOSED, DescriptionSchema, IdSchema, JsonObjectSchema, RetrySchema, VersionSchema } from './common-schema.ts';
+import {
+  CLOSED,
+  DescriptionSchema,
+  IdSchema,
+  JsonObjectSchema,
+  ManagedBySchema,
+  RetrySchema,
+  VersionSchema,
+} from './common-schema.ts';
 import { SelectorSchema } from './selector.ts';
 import { DurationSchema, durationFaults } from './duration.ts';
 import { compileParse, FAULTS_MAX, quote, refuseFaults, refuseUnbounded } from './validation.ts';
@@ -23,13 +31,14 @@ const TaskSchema = Type.Object(
   CLOSED,
 );
 
-const WorkflowSchema = Type.Object(
+export const WorkflowSchema = Type.Object(
   {
     id: IdSchema,
     version: Type.Optional(VersionSchema),
     description: Type.Optional(DescriptionSchema),
     selector: Type.Optional(SelectorSchema),
     timeout: Type.Optional(DurationSchema),
+    managedBy: Type.Optional(ManagedBySchema),
     tasks: Type.Array(TaskSchema, { minItems: 1, maxItems: WORKFLOW_TASKS_MAX }),
   },
   CLOSED,

@@ -15,6 +15,7 @@ export const ERRORS = {
   ALREADY_EXISTS: { status: 409, retryable: false },
   IDEMPOTENCY_CONFLICT: { status: 409, retryable: false },
   IN_USE: { status: 409, retryable: false },
+  MANAGED: { status: 409, retryable: false },
   STALE_ATTEMPT: { status: 409, retryable: false },
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false },

@@ -28,6 +28,7 @@ const COMMANDS: { readonly [K in Command['kind']]: Extract<Command, { kind: K }>
   endDrain: { kind: 'endDrain', workerId: 'w' },
   noteBackup: { kind: 'noteBackup' },
   changeMembers: { kind: 'changeMembers', change: { kind: 'promote', ids: ['c2', 'c3'] } },
+  foundCluster: { kind: 'foundCluster', clusterId: 'c', dataUuid: 'd', address: 'a:1', minVotersForWrites: 3 },
   transferLeadership: { kind: 'transferLeadership', target: 'c2' },
 };
 

@@ -8,6 +8,7 @@ import {
   CreateKey,
   DeleteDocument,
   EndDrain,
+  FoundCluster,
   NoteBackup,
   Note,
   OrderDrain,
@@ -22,17 +23,18 @@ import type { Command } from './requests.ts';
 export function encodeCommand(host: Host, command: Command, actor: Actor): { kind: number; bytes: Uint8Array } {
   switch (command.kind) {
     case 'putRule': {
-      const body = { mode: command.mode, document: JSON.stringify(command.rule), actor };
+      const body = { mode: command.mode, document: JSON.stringify(command.rule), actor, ...forceOf(command) };
       return { kind: COMMAND.putRule, bytes: encode(host, PutDocument, body) };
     }
     case 'putWorkflow': {
-      const body = { mode: command.mode, document: JSON.stringify(command.workflow), actor };
+      const body = { mode: command.mode, document: JSON.stringify(command.workflow), actor, ...forceOf(command) };
       return { kind: COMMAND.putWorkflow, bytes: encode(host, PutDocument, body) };
     }
     case 'deleteRule':
-      return { kind: COMMAND.deleteRule, bytes: encode(host, DeleteDocument, { id: command.id, actor }) };
-    case 'deleteWorkflow':
-      return { kind: COMMAND.deleteWorkflow, bytes: encode(host, DeleteDocument, { id: command.id, actor }) };
+    case 'deleteWorkflow': {
+      const body = { id: command.id, actor, ...forceOf(command) };
+      return { kind: COMMAND[command.kind], bytes: encode(host, DeleteDocument, body) };
+    }
     case 'cancelInstance':
       return { kind: COMMAND.cancelInstance, bytes: encode(host, CancelInstance, { id: command.id, actor }) };
     case 'noteBackup':
@@ -61,9 +63,17 @@ export function encodeCommand(host: Host, command: Command, actor: Actor): { kin
       const body = { change: JSON.stringify(command.change), actor };
       return { kind: COMMAND.changeMembers, bytes: encode(host, ChangeMembers, body) };
     }
+    case 'foundCluster': {
+      const { kind, ...body } = command;
+      return { kind: COMMAND[kind], bytes: encode(host, FoundCluster, { ...body, actor }) };
+    }
     case 'transferLeadership': {
       const body = { target: command.target, actor };
       return { kind: COMMAND.transferLeadership, bytes: encode(host, TransferLeadership, body) };
     }
   }
+}
+
+function forceOf({ force = false }: { force?: boolean }): { force?: boolean } {
+  return force ? { force } : {};
 }

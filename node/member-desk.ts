@@ -16,8 +16,15 @@ import {
   members,
 } from './core/raft/membership.ts';
 import type { Raft } from './core/raft/raft.ts';
-import { ChangeMembers, COMMAND, Note, TransferLeadership } from './core/state/commands.ts';
-import type { ProposalResult } from './core/state/outcomes.ts';
+import {
+  ChangeMembers,
+  COMMAND,
+  FoundCluster,
+  type Founding,
+  Note,
+  TransferLeadership,
+} from './core/state/commands.ts';
+import { DONE, type ProposalResult } from './core/state/outcomes.ts';
 import type { Body } from './core/tlv/messages.ts';
 import { decode, encode, MalformedError } from './core/tlv/struct.ts';
 import { MemberNews } from './member-news.ts';
@@ -33,7 +40,7 @@ export interface MemberDeskParts {
   nodeId: string;
   dataUuid: string | undefined;
   /** Of the voters that the cluster is born with: for as long as the log does not have them. */
-  addresses: ReadonlyMap<string, MemberInfo>;
+  addresses: Map<string, MemberInfo>;
   /** Appends a membership. */
   propose: (membership: Membership, order: MembershipOrder | undefined, origin: Origin) => void;
   /** Appends a command as it is. */
@@ -50,6 +57,8 @@ export class MemberDesk {
   readonly #news = new MemberNews();
   readonly #refusals = new RefusalRows();
   readonly standing: Standing;
+  /** What this node was told to found. */
+  #founding: Founding | undefined;
 
   constructor(parts: MemberDeskParts) {
     this.#parts = parts;
@@ -124,6 +133,41 @@ export class MemberDesk {
     return false;
   }
 
+  // ---- founding ------------------------------------------------------------------------------------------------------
+
+  /** The id and size of the cluster that this node founds, if it was told to. */
+  get founding(): Pick<Founding, 'clusterId' | 'minVotersForWrites'> | undefined {
+    if (this.#founding === undefined) return undefined;
+    const { clusterId, minVotersForWrites } = this.#founding;
+    return { clusterId, minVotersForWrites };
+  }
+
+  /** What needs no leader: an order to found a cluster, and everything at a node that is in none (any more). */
+  settled(commandKind: number, command: Uint8Array, clusterId: string): ProposalResult | undefined {
+    if (commandKind === COMMAND.foundCluster) return this.#found(command, clusterId);
+    const { place, text = place } = this.standing;
+    return place === 'removed' || place === 'wrong disk' ? refusal('NO_LEADER', text) : undefined;
+  }
+
+  /** Makes this node the first voter of a new cluster. The same order again changes nothing; `clusterId` is what it has. */
+  #found(command: Uint8Array, clusterId: string): ProposalResult {
+    const { host, raft, nodeId, dataUuid, addresses } = this.#parts;
+    const order = decode(host, FoundCluster, command);
+    const known = clusterId === '' ? this.#founding?.clusterId : clusterId;
+    if (known === order.clusterId) return DONE;
+    if (order.dataUuid !== dataUuid) {
+      return refusal('INVALID_REQUEST', `the disk of ${nodeId} is ${String(dataUuid)}, not ${order.dataUuid}`);
+    }
+    if (known !== undefined || members(raft.membership).length > 0 || this.standing.hearsOfCluster) {
+      return refusal('ALREADY_EXISTS', `${nodeId} is in a cluster already, or has heard of one: add it to that`);
+    }
+    this.#founding = order;
+    const { address, httpAddress } = order;
+    addresses.set(nodeId, { address, ...(httpAddress === undefined ? {} : { httpAddress }) });
+    raft.found();
+    return DONE;
+  }
+
   // ---- leading -------------------------------------------------------------------------------------------------------
 
   /** What was learnt of the members goes into the log. */
@@ -157,12 +201,6 @@ export class MemberDesk {
     const { log } = this.#parts.ports;
     if (text === undefined) log.info({ component: 'members', place }, 'this node is a member');
     else log[place === 'joining' ? 'info' : 'error']({ component: 'members', place }, text);
-  }
-
-  /** Why requests find no leader by this node. */
-  get outsideText(): string | undefined {
-    const { place, text } = this.standing;
-    return place === 'removed' || place === 'wrong disk' ? text : undefined;
   }
 
   /** False: the answer comes from a disk that is not the member's, and does not count. */

@@ -329,17 +329,13 @@ export class Coordinator {
 
   #propose(proposal: Proposal): void {
     const { requestId, commandKind, command } = proposal;
-    const fault = commandFault(commandKind, command);
-    if (fault !== undefined) {
-      this.#ports.reply({ kind: 'proposed', requestId, result: fault });
+    const settled =
+      commandFault(commandKind, command) ?? this.members.settled(commandKind, command, this.state.clusterId);
+    if (settled !== undefined) {
+      this.#ports.reply({ kind: 'proposed', requestId, result: settled });
       return;
     }
     const leader = this.raft.leaderId;
-    const { outsideText } = this.members;
-    if (outsideText !== undefined) {
-      this.#ports.reply({ kind: 'proposed', requestId, result: refusal('NO_LEADER', outsideText) });
-      return;
-    }
     if (leader === this.#config.raft.nodeId) {
       this.#append(proposal, { kind: 'ingress', requestId });
       return;
@@ -408,7 +404,8 @@ export class Coordinator {
   #lead(): void {
     if (this.state.clusterId === '') {
       const { newClusterId: clusterId, clusterName, minVotersForWrites = 1 } = this.#config;
-      this.#proposeOnce(COMMAND.bootstrap, Bootstrap, { clusterId, clusterName, minVotersForWrites });
+      const body = { clusterId, clusterName, minVotersForWrites, ...this.members.founding };
+      this.#proposeOnce(COMMAND.bootstrap, Bootstrap, body);
       return;
     }
     this.members.record();
@@ -573,6 +570,8 @@ export class Coordinator {
   #statusSource(): StatusSource {
     return {
       nodeId: this.#config.raft.nodeId,
+      dataUuid: this.#config.raft.dataUuid,
+      place: this.members.standing.place,
       clusterName: this.#config.clusterName,
       info: (id) => this.members.infoOf(id),
       raft: this.raft,

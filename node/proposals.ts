@@ -125,6 +125,7 @@ const PROPOSABLE: ReadonlySet<number> = new Set([
   COMMAND.noteBackup,
   COMMAND.changeMembers,
   COMMAND.transferLeadership,
+  COMMAND.foundCluster,
   COMMAND.orderDrain,
   COMMAND.endDrain,
   COMMAND.note,

@@ -7,6 +7,7 @@ import type { DistricError } from '../base/errors.ts';
 import type { Rule } from '../api/rule.ts';
 import type { Workflow } from '../api/workflow.ts';
 import type { MembershipChange } from './core/raft/membership.ts';
+import type { Founding } from './core/state/commands.ts';
 import type { Query } from './core/state/query.ts';
 
 /** One message as a client handed it in, parsed and validated. */
@@ -35,10 +36,11 @@ export type ItemOutcome = { accepted: AcceptedItem } | { error: DistricError };
 
 /** An administrative change; goes through the Raft log. */
 export type Command =
-  | { kind: 'putRule'; rule: Rule; mode: 'create' | 'upsert' }
-  | { kind: 'deleteRule'; id: string }
-  | { kind: 'putWorkflow'; workflow: Workflow; mode: 'create' | 'upsert' }
-  | { kind: 'deleteWorkflow'; id: string }
+  /** `force`: also when somebody else owns the document (`managedBy`). */
+  | { kind: 'putRule'; rule: Rule; mode: 'create' | 'upsert'; force?: boolean }
+  | { kind: 'deleteRule'; id: string; force?: boolean }
+  | { kind: 'putWorkflow'; workflow: Workflow; mode: 'create' | 'upsert'; force?: boolean }
+  | { kind: 'deleteWorkflow'; id: string; force?: boolean }
   | { kind: 'cancelInstance'; id: string }
   /** `expiresAt` is wall clock, ms since the epoch; `rateLimit` in requests per second. */
   | { kind: 'createKey'; id: string; name: string; role: string; hash: string; expiresAt?: number; rateLimit?: number }
@@ -50,6 +52,8 @@ export type Command =
   /** Who takes a backup: nothing changes. */
   | { kind: 'noteBackup' }
   | { kind: 'changeMembers'; change: MembershipChange }
+  /** Only for a node that waits to be added, and carried out by it alone. */
+  | ({ kind: 'foundCluster' } & Founding)
   /** `target` '': the voter that has most of the log. */
   | { kind: 'transferLeadership'; target: string }
   /** A row of the audit log that changes nothing else. */

@@ -32,6 +32,11 @@ export class Standing {
     return this.#place ?? 'joining';
   }
 
+  /** Somebody has spoken for a cluster that this node is not in. */
+  get hearsOfCluster(): boolean {
+    return this.#told !== undefined;
+  }
+
   /** In words, with the way out; undefined for a member. */
   get text(): string | undefined {
     const id = this.#nodeId;

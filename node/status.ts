@@ -9,12 +9,17 @@ import type { FeatureLevels } from './feature-levels.ts';
 import type { NodeQuery, Query } from './core/state/query.ts';
 import type { GossipView } from './gossip-view.ts';
 import { nodeResource } from './node-resource.ts';
+import type { Place } from './standing.ts';
 import type { StorageWatch } from './storage-watch.ts';
 import type { TaskDesk } from './task-desk.ts';
 import { runningOn, workerList, workerResource, type WorkerSource, workerStatus } from './worker-resource.ts';
 
 export interface StatusSource {
   nodeId: string;
+  /** Which disk this node has. */
+  dataUuid: string | undefined;
+  /** What it is in the cluster. */
+  place: Place;
   clusterName: string;
   /** What is known of a member. */
   info: (id: string) => MemberInfo;
@@ -35,6 +40,8 @@ function clusterStatus(source: StatusSource): unknown {
     cluster: source.clusterName,
     cluster_id: state.clusterId,
     answered_by: source.nodeId,
+    standing: source.place,
+    ...(source.dataUuid === undefined ? {} : { data_uuid: source.dataUuid }),
     leader: raft.leaderId ?? null,
     term: raft.term,
     commit_index: raft.commitIndex,

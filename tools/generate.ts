@@ -7,10 +7,15 @@ import { dirname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { accessMarkdown } from './generate-access.ts';
 import { configurationMarkdown } from './generate-configuration.ts';
+import { crdFiles } from './generate-crds.ts';
 import { protocolMarkdown } from './generate-protocol.ts';
 import { ROOT_DIR } from './steps.ts';
 
 const GENERATED: readonly { path: string; text: () => string }[] = [
+  // Once for `kubectl apply`, once for the chart, which can take in only what is inside it.
+  ...Object.entries(crdFiles()).flatMap(([name, text]) =>
+    ['crds', 'charts/distric-crds/files'].map((folder) => ({ path: `${folder}/${name}`, text: () => text })),
+  ),
   { path: 'docs/access.md', text: accessMarkdown },
   { path: 'docs/configuration.md', text: configurationMarkdown },
   { path: 'docs/protocol.md', text: protocolMarkdown },

@@ -4,10 +4,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 
 export interface SystemNeed {
-  /** The program looked for in PATH. */
+  /** The program looked for in PATH, or its whole path. */
   program: string;
   /** The Debian package that brings it. */
   package: string;
@@ -61,12 +61,12 @@ function aptGet(...args: string[]): void {
   });
 }
 
-function isInPath(program: string): boolean {
+export function isInPath(program: string): boolean {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
   // System programs live there even when a plain user's PATH does not say so.
   return [...folders, '/usr/sbin', '/sbin'].some((folder) => {
     try {
-      accessSync(join(folder, program), constants.X_OK);
+      accessSync(resolve(folder, program), constants.X_OK);
       return true;
     } catch {
       return false;

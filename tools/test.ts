@@ -7,8 +7,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CLUSTER_NEEDS, KUBERNETES_TESTS } from './cluster-needs.ts';
 import { ChildCoverage } from './child-coverage.ts';
 import { checkCoverage } from './coverage.ts';
+import { IMAGE_NEEDS } from './images/images.ts';
 import { countJest, type Counts, type JestSummary } from './jest-result.ts';
 import { provision, type SystemNeed } from './provision.ts';
 import { describeResult, ROOT_DIR, runStep, type Step } from './steps.ts';
@@ -28,7 +30,12 @@ const SYSTEM_NEEDS: readonly SystemNeed[] = [
   { program: 'iptables', package: 'iptables', neededFor: NETWORK_TESTS },
   { program: 'gcc', package: 'build-essential', neededFor: DISK_TESTS },
   { program: 'python3', package: 'python3', neededFor: NETWORK_TESTS },
+  ...CLUSTER_NEEDS,
+  ...IMAGE_NEEDS,
 ];
+
+/** Nodes of Kubernetes mount and make control groups. */
+const isRoot = process.getuid?.() === 0;
 
 const args = process.argv.slice(2);
 const isQuick = args.includes('--quick');
@@ -68,12 +75,18 @@ try {
     ...(hasNamespaces && !lacks(NETWORK_TESTS) ? [] : ['/e2e/network/']),
     ...(lacks(DISK_TESTS) ? ['/e2e/faults/'] : []),
   ];
-  if (!isQuick) await blackBoxTests(leftOutFolders);
+  if (!isQuick) await blackBoxTests([...leftOutFolders, '/e2e/kubernetes/']);
   coverage();
+  // Last, since it takes a share of the processor even at rest.
+  const hasKubernetes = isRoot && !lacks(KUBERNETES_TESTS);
+  if (!isQuick && hasKubernetes) await kubernetesTests();
   for (const need of leftOut)
     console.log(`left out: ${need.neededFor} (needs ${need.program}; --provision as root installs it)`);
   if (isQuick) console.log('left out: black-box tests (--quick)');
   else if (!hasNamespaces) console.log(`left out: ${NETWORK_TESTS} (this user may not make them)`);
+  if (!isQuick && !isRoot) console.log(`left out: ${KUBERNETES_TESTS} (only root can make one)`);
+  // Where all must be shown, doing nothing is no success.
+  if (process.env['CI'] === 'true' && !hasKubernetes) add(KUBERNETES_TESTS, { passed: 0, failed: 1 });
 } finally {
   rmSync(scratchDir, { recursive: true, force: true });
 }
@@ -94,11 +107,12 @@ function add(name: string, counts: Counts): void {
   if (counts.failed > 0) failures.push(name);
 }
 
-async function gate(step: Step): Promise<void> {
+async function gate(step: Step): Promise<boolean> {
   console.log(`\n=== ${step.name}`);
   const result = await runStep(step);
   console.log(describeResult(result));
   add(step.name, result.ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
+  return result.ok;
 }
 
 async function jest(name: string, jestArgs: readonly string[]): Promise<void> {
@@ -147,6 +161,26 @@ function coverage(): void {
 async function blackBoxTests(leftOutFolders: readonly string[]): Promise<void> {
   const ignored = ['--testPathIgnorePatterns', '/node_modules/', ...leftOutFolders];
   await jest('black box', ['--roots', 'e2e', '--maxWorkers', '1', ...ignored]);
+}
+
+/** A real Kubernetes on this machine, and pods of our own images in it. */
+async function kubernetesTests(): Promise<void> {
+  const cluster = (command: string, ...more: string[]): Promise<boolean> =>
+    gate({ name: `kubernetes ${command}`, args: ['e2e/cluster/main.ts', command, ...more], live: true });
+  if (!(await gate({ name: 'images', args: ['tools/images/main.ts'], live: true }))) return;
+  try {
+    if (!(await cluster('up', '--nodes', '2')) || !(await cluster('load'))) return;
+    await jest('kubernetes', [
+      '--roots',
+      'e2e/kubernetes',
+      '--testPathIgnorePatterns',
+      '/node_modules/',
+      '--maxWorkers',
+      '1',
+    ]);
+  } finally {
+    await cluster('down');
+  }
 }
 
 /** With `--json` jest also prints the result itself, as one line that nobody can read. */

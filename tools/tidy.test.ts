@@ -93,7 +93,7 @@ describe('layerViolation()', () => {
     ['node/sim/cluster.ts', 'node/io/net/peer-net.ts'],
     ['cli/client.ts', 'node/requests.ts'],
     ['e2e/restart.test.ts', 'operator/main.ts'],
-    ['operator/plan/build.ts', 'operator/kube/apply.ts'],
+    ['operator/planner/build.ts', 'operator/kube/apply.ts'],
   ])('refuses that %s imports %s', (importer, target) => {
     expect(layerViolation(importer, target)).toContain(importer);
   });

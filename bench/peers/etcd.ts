@@ -33,7 +33,7 @@ export interface EtcdResult {
   firstFailure?: string;
 }
 
-/** The pinned server and load generator (see `etcd/go.mod`). Throws when there is no Go tool chain or no module proxy. */
+/** The pinned server and load generator (see `etcd/go.mod`). Throws when there is neither Go nor a module proxy. */
 export function buildEtcd(progress: (line: string) => void): Promise<EtcdPrograms> {
   return buildGo('etcd', SOURCE_DIR, { server: 'server', load: 'load' }, progress);
 }

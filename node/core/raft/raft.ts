@@ -251,6 +251,11 @@ export class Raft {
     return undefined;
   }
 
+  /** A member of nothing yet begins as the only voter of a new cluster. Called again after a crash that forgot it. */
+  found(): void {
+    this.#replica.found();
+  }
+
   /** Whether this node, told that it is no member (any more), asks for votes. */
   standBack(isStranger: boolean): void {
     this.#replica.standsBack = isStranger;

@@ -20,6 +20,7 @@ import {
   type Membership,
   MEMBERSHIP_KIND,
   MembershipHistory,
+  membershipOf,
   members,
   quorum,
 } from './membership.ts';
@@ -132,6 +133,13 @@ export class Replica {
 
   get isVoter(): boolean {
     return isVoter(this.membership, this.nodeId) && this.isDisk(this.nodeId, this.config.dataUuid);
+  }
+
+  /** A member of nothing yet: begins as the only voter of a new cluster. Nothing of that is kept but what its log will say. */
+  found(): void {
+    assert(members(this.membership).length === 0, 'a cluster is founded by a node that is in none');
+    this.memberships = new MembershipHistory(0, membershipOf([this.nodeId]));
+    this.peers = this.#others();
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Workflow } from '../../../api/workflow.ts';
 import { DistricError } from '../../../base/errors.ts';
 import type { Host } from '../../../base/host.ts';
 import { isoTime } from '../../../base/iso-time.ts';
-import { decode } from '../tlv/struct.ts';
+import { decode, type Infer } from '../tlv/struct.ts';
 import type { Now } from '../workflow/schedule.ts';
 import { type AccessTable, keyResource } from './access-table.ts';
 import type { AuditLog } from './audit-log.ts';
@@ -130,7 +130,7 @@ export class Administration {
 
   // ---- catalog -----------------------------------------------------------------------------------------------------
 
-  #putRule(command: { mode: string; document: string; actor?: ActorField }): Order {
+  #putRule(command: Infer<typeof PutDocument>): Order {
     const { catalog, emit } = this.#parts;
     const rule = documentOf(command.document, 'actions') as Rule;
     return {
@@ -139,14 +139,14 @@ export class Administration {
       target: `rule/${rule.id}`,
       look: () => shown(catalog.rules.get(rule.id)),
       run: () => {
-        const outcome = catalog.putRule(rule, modeOf(command.mode));
+        const outcome = catalog.putRule(rule, modeOf(command.mode), command.force);
         if (outcome.change !== 'unchanged') emit({ kind: 'catalogChanged' });
         return answer(outcome);
       },
     };
   }
 
-  #deleteRule({ id, actor }: { id: string; actor?: ActorField }): Order {
+  #deleteRule({ id, actor, force }: Infer<typeof DeleteDocument>): Order {
     const { catalog, emit } = this.#parts;
     return {
       actor,
@@ -154,14 +154,14 @@ export class Administration {
       target: `rule/${id}`,
       look: () => shown(catalog.rules.get(id)),
       run: () => {
-        catalog.deleteRule(id);
+        catalog.deleteRule(id, force);
         emit({ kind: 'catalogChanged' });
         return undefined;
       },
     };
   }
 
-  #putWorkflow(command: { mode: string; document: string; actor?: ActorField }): Order {
+  #putWorkflow(command: Infer<typeof PutDocument>): Order {
     const { catalog } = this.#parts;
     const workflow = documentOf(command.document, 'tasks') as Workflow;
     return {
@@ -169,11 +169,11 @@ export class Administration {
       action: 'workflow.put',
       target: `workflow/${workflow.id}`,
       look: () => shown(catalog.workflows.get(workflow.id)),
-      run: () => answer(catalog.putWorkflow(workflow, modeOf(command.mode))),
+      run: () => answer(catalog.putWorkflow(workflow, modeOf(command.mode), command.force)),
     };
   }
 
-  #deleteWorkflow({ id, actor }: { id: string; actor?: ActorField }): Order {
+  #deleteWorkflow({ id, actor, force }: Infer<typeof DeleteDocument>): Order {
     const { catalog } = this.#parts;
     return {
       actor,
@@ -181,7 +181,7 @@ export class Administration {
       target: `workflow/${id}`,
       look: () => shown(catalog.workflows.get(id)),
       run: () => {
-        catalog.deleteWorkflow(id);
+        catalog.deleteWorkflow(id, force);
         return undefined;
       },
     };

@@ -52,6 +52,30 @@ describe('a rule', () => {
   });
 });
 
+describe('what somebody owns', () => {
+  const managedBy = 'kubernetes/shop/Rule/r';
+
+  it('is changed and deleted by its owner, and by others only when they insist', () => {
+    const owned = { ...workflowOf('w', LOG), managedBy };
+    replica.putWorkflow(owned);
+    replica.putRule(ruleOf('r', ['w'], { managedBy }));
+    expect(replica.putRule(ruleOf('r', ['w'], { managedBy, priority: 2 })).result.errorCode).toBeUndefined();
+
+    const refused = replica.putRule(ruleOf('r', ['w'], { priority: 3 })).result;
+    expect(refused).toMatchObject({ errorCode: 'MANAGED' });
+    expect(refused.errorText).toContain(managedBy);
+    expect(replica.putWorkflow(workflowOf('w', LOG)).result.errorCode).toBe('MANAGED');
+    expect(replica.deleteRule('r').result.errorCode).toBe('MANAGED');
+    expect(replica.machine.catalog.rules.get('r')!.document.priority).toBe(2);
+
+    expect(replica.putRule(ruleOf('r', ['w'], { priority: 3 }), 'upsert', true).result.errorCode).toBeUndefined();
+    expect(replica.machine.catalog.rules.get('r')!.document.managedBy).toBeUndefined();
+    expect(replica.deleteRule('r').result.errorCode).toBeUndefined();
+    expect(replica.deleteWorkflow('w').result.errorCode).toBe('MANAGED');
+    expect(replica.deleteWorkflow('w', true).result.errorCode).toBeUndefined();
+  });
+});
+
 describe('a workflow', () => {
   it('changes without moving the catalog version: no rule has changed', () => {
     replica.putWorkflow(workflowOf('w', LOG));

@@ -4,7 +4,8 @@
  * Invariants
  * 1. `version` rises with every change of a rule, so a batch evaluated against `version` saw exactly these rules.
  * 2. A rule names only workflows that exist; a workflow that a rule names is not deleted.
- * 3. A revision that an instance may be pinned to stays readable.
+ * 3. What somebody owns (`managedBy`) is changed by its owner, and by others only when they insist.
+ * 4. A revision that an instance may be pinned to stays readable.
  */
 import type { Rule } from '../../../api/rule.ts';
 import type { Workflow } from '../../../api/workflow.ts';
@@ -27,6 +28,20 @@ interface Stored<T> {
   document: T;
   /** Of a workflow: 1, 2, 3 … by content. Of a rule: likewise. */
   revision: number;
+}
+
+interface Owned {
+  id: string;
+  managedBy?: string;
+}
+
+/** Throws MANAGED. */
+function refuseOwned(what: string, { id, managedBy }: Owned, by: string | undefined): void {
+  if (managedBy === undefined || managedBy === by) return;
+  throw new DistricError(
+    'MANAGED',
+    `${what} "${id}" is managed by ${managedBy}: change it there; force overrides that`,
+  );
 }
 
 export class Catalog {
@@ -52,7 +67,7 @@ export class Catalog {
     }
   }
 
-  putRule(rule: Rule, mode: PutMode): { change: Change; stored: Stored<Rule> } {
+  putRule(rule: Rule, mode: PutMode, force = false): { change: Change; stored: Stored<Rule> } {
     const unknown: FieldError[] = [];
     rule.actions.forEach(({ workflow }, i) => {
       if (this.workflows.has(workflow)) return;
@@ -62,7 +77,7 @@ export class Catalog {
       const names = unknown.map(({ reason }) => reason).join('; ');
       throw new DistricError('UNKNOWN_WORKFLOW', `rule "${rule.id}": ${names}; apply the workflow first`, unknown);
     }
-    const outcome = this.#put(this.rules, rule, mode, 'rule', RULES_MAX);
+    const outcome = this.#put(this.rules, rule, { mode, force, what: 'rule', countMax: RULES_MAX });
     if (outcome.change !== 'unchanged') {
       this.version++;
       this.#overlay.put(ruleKey(rule.id), this.#bytes(outcome.stored));
@@ -70,15 +85,18 @@ export class Catalog {
     return outcome;
   }
 
-  deleteRule(id: string): void {
-    if (!this.rules.delete(id)) throw new DistricError('NOT_FOUND', `there is no rule "${id}"`);
+  deleteRule(id: string, force = false): void {
+    const stored = this.rules.get(id);
+    if (stored === undefined) throw new DistricError('NOT_FOUND', `there is no rule "${id}"`);
+    if (!force) refuseOwned('rule', stored.document, undefined);
+    this.rules.delete(id);
     this.version++;
     this.edition++;
     this.#overlay.delete(ruleKey(id));
   }
 
-  putWorkflow(workflow: Workflow, mode: PutMode): { change: Change; stored: Stored<Workflow> } {
-    const outcome = this.#put(this.workflows, workflow, mode, 'workflow', WORKFLOWS_MAX);
+  putWorkflow(workflow: Workflow, mode: PutMode, force = false): { change: Change; stored: Stored<Workflow> } {
+    const outcome = this.#put(this.workflows, workflow, { mode, force, what: 'workflow', countMax: WORKFLOWS_MAX });
     if (outcome.change !== 'unchanged') {
       const bytes = this.#bytes(outcome.stored);
       this.#overlay.put(workflowKey(workflow.id), bytes);
@@ -87,8 +105,10 @@ export class Catalog {
     return outcome;
   }
 
-  deleteWorkflow(id: string): void {
-    if (!this.workflows.has(id)) throw new DistricError('NOT_FOUND', `there is no workflow "${id}"`);
+  deleteWorkflow(id: string, force = false): void {
+    const stored = this.workflows.get(id);
+    if (stored === undefined) throw new DistricError('NOT_FOUND', `there is no workflow "${id}"`);
+    if (!force) refuseOwned('workflow', stored.document, undefined);
     for (const { document } of this.rules.values()) {
       if (document.actions.some(({ workflow }) => workflow === id)) {
         throw new DistricError(
@@ -127,12 +147,10 @@ export class Catalog {
     return plan;
   }
 
-  #put<T extends { id: string }>(
+  #put<T extends Owned>(
     table: Map<string, Stored<T>>,
     document: T,
-    mode: PutMode,
-    what: string,
-    countMax: number,
+    { mode, force, what, countMax }: { mode: PutMode; force: boolean; what: string; countMax: number },
   ): { change: Change; stored: Stored<T> } {
     const before = table.get(document.id);
     if (before !== undefined && mode === 'create') {
@@ -140,6 +158,7 @@ export class Catalog {
         { field: 'id', reason: `"${document.id}" is taken` },
       ]);
     }
+    if (before !== undefined && !force) refuseOwned(what, before.document, document.managedBy);
     if (before === undefined && table.size >= countMax) {
       throw new DistricError('INVALID_DOCUMENT', `the cluster holds ${String(countMax)} ${what}s already, its limit`);
     }

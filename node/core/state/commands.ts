@@ -24,6 +24,7 @@ export const COMMAND = {
   touchKeys: 17,
   changeMembers: 30,
   transferLeadership: 31,
+  foundCluster: 33,
   openCluster: 32,
   raiseLevel: 33,
   refound: 18,
@@ -82,8 +83,14 @@ export const PutDocument = struct('PutDocument', {
   /** The document, canonical JSON. */
   document: text(2),
   actor: optional(nested(3, ActorField)),
+  /** Also when it has another owner. */
+  force: optional(bool(4)),
 });
-export const DeleteDocument = struct('DeleteDocument', { id: text(1), actor: optional(nested(2, ActorField)) });
+export const DeleteDocument = struct('DeleteDocument', {
+  id: text(1),
+  actor: optional(nested(2, ActorField)),
+  force: optional(bool(3)),
+});
 export const CancelInstance = struct('CancelInstance', { id: text(1), actor: optional(nested(2, ActorField)) });
 
 /** Hashes are SHA-256 of the secret, in hex: the secret itself never enters the log. */
@@ -117,6 +124,17 @@ export const TransferLeadership = struct('TransferLeadership', {
   target: text(1),
   actor: optional(nested(2, ActorField)),
 });
+/** Never in the log: it makes the node that is asked, on the disk that is named, the first voter of a new cluster. */
+export const FoundCluster = struct('FoundCluster', {
+  clusterId: text(1),
+  dataUuid: text(2),
+  /** Where the others will reach it. */
+  address: text(3),
+  httpAddress: optional(text(4)),
+  minVotersForWrites: u32(5),
+  actor: optional(nested(6, ActorField)),
+});
+export type Founding = Omit<Infer<typeof FoundCluster>, 'actor'>;
 /** Enough voters of a new cluster are in: messages are taken from now on. */
 export const OpenCluster = struct('OpenCluster', {});
 /** Every member supports this feature level (feature-level.ts): from the next entry on it holds. */

@@ -85,20 +85,20 @@ export class TestReplica {
 
   // ---- commands ----------------------------------------------------------------------------------------------------
 
-  putWorkflow(workflow: Workflow, mode = 'upsert'): Applied {
-    return this.apply(COMMAND.putWorkflow, PutDocument, { mode, document: JSON.stringify(workflow) });
+  putWorkflow(workflow: Workflow, mode = 'upsert', force = false): Applied {
+    return this.apply(COMMAND.putWorkflow, PutDocument, { mode, document: JSON.stringify(workflow), force });
   }
 
-  putRule(rule: Rule, mode = 'upsert'): Applied {
-    return this.apply(COMMAND.putRule, PutDocument, { mode, document: JSON.stringify(rule) });
+  putRule(rule: Rule, mode = 'upsert', force = false): Applied {
+    return this.apply(COMMAND.putRule, PutDocument, { mode, document: JSON.stringify(rule), force });
   }
 
-  deleteRule(id: string): Applied {
-    return this.apply(COMMAND.deleteRule, DeleteDocument, { id });
+  deleteRule(id: string, force = false): Applied {
+    return this.apply(COMMAND.deleteRule, DeleteDocument, { id, force });
   }
 
-  deleteWorkflow(id: string): Applied {
-    return this.apply(COMMAND.deleteWorkflow, DeleteDocument, { id });
+  deleteWorkflow(id: string, force = false): Applied {
+    return this.apply(COMMAND.deleteWorkflow, DeleteDocument, { id, force });
   }
 
   /** Messages as the ingress sends them, evaluated against the current catalog unless told otherwise. */

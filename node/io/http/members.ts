@@ -1,6 +1,12 @@
 /** `/cluster/members` and `/cluster/leader`: who is of the Raft group, and who leads it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { parseLeaderRequest, parseMemberIds, parseNewMember, parseReplacement } from '../../../api/members.ts';
+import {
+  parseFounding,
+  parseLeaderRequest,
+  parseMemberIds,
+  parseNewMember,
+  parseReplacement,
+} from '../../../api/members.ts';
 import { parseJson } from '../../../api/json.ts';
 import { API_BASE } from '../../../api/rest.ts';
 import type { Command } from '../../requests.ts';
@@ -17,9 +23,13 @@ function readBody(request: FastifyRequest): unknown {
   return body.length === 0 ? {} : parseJson(body.toString('utf8'));
 }
 
+function httpOf({ http_address: httpAddress }: { http_address?: string }): { httpAddress?: string } {
+  return httpAddress === undefined ? {} : { httpAddress };
+}
+
 function addressesOf(body: { address?: string; http_address?: string }): { address?: string; httpAddress?: string } {
-  const { address, http_address: httpAddress } = body;
-  return { ...(address === undefined ? {} : { address }), ...(httpAddress === undefined ? {} : { httpAddress }) };
+  const { address } = body;
+  return { ...(address === undefined ? {} : { address }), ...httpOf(body) };
 }
 
 function replacementOf(id: string, input: unknown): Change {
@@ -57,6 +67,17 @@ export function registerMembers(app: FastifyInstance, context: ApiContext): void
   });
   app.delete(`${path}/:id`, (request, reply) => {
     change(request, reply, { kind: 'remove', ids: [idOf(request)] });
+  });
+  app.post(`${API_BASE}/cluster/bootstrap`, { onRequest }, (request, reply) => {
+    queryOf(request, []);
+    const {
+      cluster_id: clusterId,
+      data_uuid: dataUuid,
+      min_voters: minVotersForWrites = 1,
+      ...rest
+    } = parseFounding(readBody(request));
+    const founding = { clusterId, dataUuid, minVotersForWrites, address: rest.address, ...httpOf(rest) };
+    answerCommand(context, reply, { kind: 'foundCluster', ...founding }, 204);
   });
   app.post(`${API_BASE}/cluster/leader`, { onRequest }, (request, reply) => {
     queryOf(request, []);

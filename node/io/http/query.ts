@@ -30,6 +30,13 @@ export function consistencyOf(query: ReadonlyMap<string, string>): Consistency {
   return refuse('consistency', 'must be linearizable or stale');
 }
 
+/** The only parameter of a change: whether to make it although somebody else owns the document. */
+export function forceOf(request: FastifyRequest): { force?: true } {
+  const value = queryOf(request, ['force']).get('force') ?? 'false';
+  if (value === 'true' || value === 'false') return value === 'true' ? { force: true } : {};
+  return refuse('force', 'must be true or false');
+}
+
 export function pageOf(query: ReadonlyMap<string, string>): Page {
   const text = query.get('limit');
   const limit = text === undefined ? PAGE_LIMIT_DEFAULT : Number(text);

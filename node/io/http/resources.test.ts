@@ -207,6 +207,21 @@ describe('documents', () => {
   });
 });
 
+describe('force', () => {
+  it.each([
+    ['PUT', '/rules/large?force=true', JSON.stringify(RULE), { kind: 'putRule', force: true }],
+    ['DELETE', '/rules/large?force=true', undefined, { kind: 'deleteRule', id: 'large', force: true }],
+    ['DELETE', '/workflow-definitions/review?force=true', undefined, { kind: 'deleteWorkflow', force: true }],
+  ])('of %s %s goes with the command', async (method, path, body, command) => {
+    await send(method, path, body);
+    expect(gateway.commands.at(-1)).toMatchObject(command);
+  });
+
+  it('is refused when it is neither true nor false', async () => {
+    expect(await codeOf(await send('DELETE', '/rules/large?force=1'))).toEqual([400, 'INVALID_REQUEST']);
+  });
+});
+
 describe('orders to drain a worker', () => {
   it.each([
     [undefined, 300_000],

@@ -4,7 +4,7 @@ import { API_BASE } from '../../../api/rest.ts';
 import { acceptBody } from './body.ts';
 import { DOCUMENT_TYPES, readWorkflow } from './document.ts';
 import { answerCommand, answerQuery, idOf, type ApiContext } from './exchange.ts';
-import { consistencyOf, queryOf } from './query.ts';
+import { consistencyOf, forceOf, queryOf } from './query.ts';
 
 export function registerWorkflowDefinitions(app: FastifyInstance, context: ApiContext): void {
   const path = `${API_BASE}/workflow-definitions`;
@@ -24,12 +24,11 @@ export function registerWorkflowDefinitions(app: FastifyInstance, context: ApiCo
     answerQuery(context, reply, { kind: 'workflow', id: idOf(request) }, consistencyOf(query));
   });
   app.put(`${path}/:id`, { onRequest }, (request, reply) => {
-    queryOf(request, []);
+    const force = forceOf(request);
     const workflow = readWorkflow(request, idOf(request));
-    answerCommand(context, reply, { kind: 'putWorkflow', workflow, mode: 'upsert' }, 200);
+    answerCommand(context, reply, { kind: 'putWorkflow', workflow, mode: 'upsert', ...force }, 200);
   });
   app.delete(`${path}/:id`, (request, reply) => {
-    queryOf(request, []);
-    answerCommand(context, reply, { kind: 'deleteWorkflow', id: idOf(request) }, 204);
+    answerCommand(context, reply, { kind: 'deleteWorkflow', id: idOf(request), ...forceOf(request) }, 204);
   });
 }
