@@ -67,6 +67,20 @@ describe('a cluster', () => {
     group.until(() => levelsOf(group).every((level) => level === FEATURE_LEVEL));
   });
 
+  it('keeps the details of its workers from then on, and is told those of who is there already', () => {
+    const levels = new Map([['c', FEATURE_LEVEL_FIRST]]);
+    const group = new TestCluster(nodeHost, ['a', 'b', 'c'], { levels });
+    group.addWorker('w1', ['log'], 2, { zone: 'z1' });
+    const record = () => group.coordinators.get(group.leader())?.core.state.workers.workers.get('w1');
+    group.until(() => record() !== undefined);
+    expect(record()).not.toMatchObject({ zone: 'z1' });
+    const { session } = record()!;
+    levels.clear();
+    group.crash('c');
+    group.until(() => record()?.zone === 'z1');
+    expect(record()).toMatchObject({ session, versions: ['1'] });
+  });
+
   it('is not followed by a coordinator that comes back with an earlier release', () => {
     const levels = new Map<string, number>();
     const group = new TestCluster(nodeHost, ['a', 'b', 'c'], { levels });

@@ -12,6 +12,7 @@ import { decodeText, type Host } from '../base/host.ts';
 import { taskAssignment } from './core/state/attempt-context.ts';
 import { Assign, COMMAND, DrainWorker, LoseWorker, RegisterWorker, Results } from './core/state/commands.ts';
 import type { StateEvent } from './core/state/events.ts';
+import { SINCE } from './core/state/feature-level.ts';
 import type { StateMachine } from './core/state/machine.ts';
 import type { Worker } from './core/state/worker-table.ts';
 import type { AttemptKey, ResultItem } from './core/tlv/messages.ts';
@@ -220,14 +221,28 @@ export class TaskDesk {
     this.#hellos.set(from, hello);
     this.workerChanged(from);
     const known = this.#parts.state.workers.workers.get(from);
-    if (known?.session === hello.session && !known.draining) {
+    if (known?.session === hello.session && !known.draining && !this.#isToldTooEarly(known))
       this.#reconcile(from, hello);
-      return;
-    }
+    else this.#register(from, hello);
+  }
+
+  #register(from: string, hello: Body<'WORKER_HELLO'>): void {
     if (this.#registering.has(from)) return;
     this.#registering.add(from);
     const body = { ...hello, capacity: Math.max(1, hello.capacity) };
     this.#parts.propose(COMMAND.registerWorker, RegisterWorker, body, () => this.#registering.delete(from));
+  }
+
+  /** Its record was made when the cluster could not keep all that it told. */
+  #isToldTooEarly({ versions }: Worker): boolean {
+    return versions === undefined && this.#parts.state.featureLevel >= SINCE.workerDetails;
+  }
+
+  #tellAgain(): void {
+    for (const [id, hello] of this.#hellos) {
+      const known = this.#parts.state.workers.workers.get(id);
+      if (known?.session === hello.session && !known.draining && this.#isToldTooEarly(known)) this.#register(id, hello);
+    }
   }
 
   /** The worker is registered: push again whatever the state says it runs and it does not know of. */
@@ -449,6 +464,9 @@ export class TaskDesk {
           { component: 'catalog', version: state.catalog.version, at: now.wallMs },
           'catalog changed',
         );
+        break;
+      case 'featureLevelRaised':
+        this.#tellAgain();
         break;
       // Not about tasks.
       case 'swept':

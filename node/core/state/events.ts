@@ -16,6 +16,7 @@ export type StateEvent =
   | { kind: 'swept'; table: string; deleted: number; next: string | undefined }
   | { kind: 'membershipChanged'; membership: Membership; index: number }
   | { kind: 'transferOrdered'; target: string }
+  | { kind: 'featureLevelRaised' }
   | { kind: 'workerRegistered'; workerId: string; session: string }
   /** It gets nothing more, or does so again. */
   | { kind: 'drainChanged'; workerId: string }

@@ -18,9 +18,15 @@ export const FEATURE_LEVEL = 2;
 export const SINCE = {
   /** A message that would start too many instances and tasks is refused. */
   rowsPerMessage: 2,
+  /** What a worker tells beyond its types and its capacity is kept: versions, zone, labels, reservations. */
+  workerDetails: 2,
 } as const;
 
-const COMMANDS_SINCE: ReadonlyMap<number, number> = new Map([[COMMAND.raiseLevel, 2]]);
+const COMMANDS_SINCE: ReadonlyMap<number, number> = new Map([
+  [COMMAND.raiseLevel, 2],
+  [COMMAND.orderDrain, 2],
+  [COMMAND.endDrain, 2],
+]);
 
 /** What a release must support to apply a command of this kind. */
 export function levelOf(commandKind: number): number {

@@ -317,6 +317,7 @@ export class StateMachine {
         const { level } = decode(this.#host, RaiseLevel, payload);
         this.#demandLevel(level);
         this.featureLevel = Math.max(this.featureLevel, level);
+        this.#events.push({ kind: 'featureLevelRaised' });
         return DONE;
       }
       case COMMAND.messages:
@@ -513,7 +514,7 @@ export class StateMachine {
       types: command.types.map(({ name }) => name),
       draining: false,
       registeredAt: now.wallMs,
-      ...toldOf(command),
+      ...(this.featureLevel < SINCE.workerDetails ? {} : toldOf(command)),
     });
     this.#events.push({ kind: 'workerRegistered', workerId: command.workerId, session: command.session });
     return DONE;
