@@ -82,7 +82,8 @@ describe('StateStore', () => {
       { numRuns: 100 },
     );
     const long = 'k'.repeat(1_977);
-    await store.commit(writes({ [long]: 'long' }));
+    const left = [...store.range('', '\u00ff')].map((row) => [row.key, null] as const);
+    await store.commit(new Map([...left, [long, Buffer.from('long')]]));
     expect(rows('k', 'l')).toEqual([`${long}=long`]);
   });
 
