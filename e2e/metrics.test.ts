@@ -163,6 +163,7 @@ describe('/health', () => {
     const { report } = await health('coordinator-1', 'ready');
     expect(Object.keys(report.checks).sort()).toEqual([
       'coordinator',
+      'gossip',
       'membership',
       'raft',
       'storage',
