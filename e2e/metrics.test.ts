@@ -170,6 +170,7 @@ describe('/health', () => {
       'workers_available',
     ]);
     expect(Object.keys((await health('worker-1', 'ready')).report.checks).sort()).toEqual([
+      'gossip',
       'leader',
       'plugins',
       'worker',
