@@ -6,12 +6,11 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistricClient, type OutgoingMessage, type SendOutcome } from '../../client/client.ts';
-import { Latencies } from '../latency.ts';
-import { cpuSeconds, type LoadPlan, type LoadResult } from '../load-plan.ts';
+import type { LoadPlan, LoadResult } from '../load-plan.ts';
 import { benchMessages } from '../workload.ts';
+import { Tally } from './tally.ts';
 
 const BATCHES = 64;
-const SAMPLES_MAX = 500;
 const PACE_MS = 1;
 /** Batches of one client that may be unanswered in open loop: what is offered beyond is refused, as by any bounded queue. */
 const UNANSWERED_MAX = 500;
@@ -20,17 +19,9 @@ class Load {
   readonly #plan: LoadPlan;
   readonly #clients: readonly DistricClient[];
   readonly #prepared: readonly (readonly OutgoingMessage[])[];
-  readonly #latencies = new Latencies();
-  readonly #samples: string[] = [];
-  readonly #startMs: number;
-  readonly #endMs: number;
+  readonly #tally: Tally;
   readonly #run = Date.now().toString(36);
   #offeredBatches = 0;
-  #acknowledged = 0;
-  #acknowledgedInTime = 0;
-  #refused = 0;
-  #errors = 0;
-  #firstFailure: string | undefined;
 
   constructor(plan: LoadPlan, clients: readonly DistricClient[]) {
     this.#plan = plan;
@@ -40,8 +31,7 @@ class Load {
         payload: Buffer.from(text),
       })),
     );
-    this.#startMs = performance.now() + plan.warmupMs;
-    this.#endMs = plan.durationMs === undefined ? Infinity : this.#startMs + plan.durationMs;
+    this.#tally = new Tally(plan);
   }
 
   async run(): Promise<LoadResult> {
@@ -49,25 +39,15 @@ class Load {
     if (offeredPerSecond === undefined) {
       await Promise.all(Array.from({ length: callers }, (_, caller) => this.#call(caller)));
     } else await this.#offer(offeredPerSecond / this.#plan.batchSize / 1_000);
-    const countedMs = Math.min(performance.now(), this.#endMs) - this.#startMs;
+    const result = this.#tally.result();
     await Promise.all(this.#clients.map((client) => client.close()));
-    return {
-      acknowledged: this.#acknowledged,
-      refused: this.#refused,
-      errors: this.#errors,
-      perSecond: (1_000 * this.#acknowledgedInTime) / countedMs,
-      cpuSeconds: cpuSeconds(),
-      p50Ms: this.#latencies.percentileMs(0.5),
-      p99Ms: this.#latencies.percentileMs(0.99),
-      instances: this.#samples,
-      ...(this.#firstFailure === undefined ? {} : { firstFailure: this.#firstFailure }),
-    };
+    return result;
   }
 
   async #call(caller: number): Promise<void> {
     const { messages, batchSize } = this.#plan;
     const client = this.#clientOf(caller);
-    while (performance.now() < this.#endMs) {
+    while (performance.now() < this.#tally.endMs) {
       if (messages !== undefined && this.#offeredBatches * batchSize >= messages) return;
       await this.#send(client, this.#offeredBatches++);
     }
@@ -76,11 +56,11 @@ class Load {
   async #offer(batchesPerMs: number): Promise<void> {
     const underWay = new Set<Promise<void>>();
     const firstMs = performance.now();
-    for (let nowMs = firstMs; nowMs < this.#endMs; nowMs = performance.now()) {
+    for (let nowMs = firstMs; nowMs < this.#tally.endMs; nowMs = performance.now()) {
       for (; this.#offeredBatches < (nowMs - firstMs) * batchesPerMs; this.#offeredBatches++) {
         const client = this.#clientOf(this.#offeredBatches);
         if (client.unanswered >= UNANSWERED_MAX) {
-          this.#refused += this.#plan.batchSize;
+          this.#tally.refused += this.#plan.batchSize;
           continue;
         }
         const sent = this.#send(client, this.#offeredBatches).finally(() => underWay.delete(sent));
@@ -116,20 +96,14 @@ class Load {
   }
 
   #count(outcomes: readonly SendOutcome[], sentMs: number, answeredMs: number): void {
-    const inTime = answeredMs >= this.#startMs && answeredMs <= this.#endMs;
-    if (inTime) this.#latencies.record(answeredMs - sentMs);
+    const accepted = outcomes.flatMap((outcome) => ('accepted' in outcome ? [outcome.accepted] : []));
+    const [instance] = accepted.flatMap(({ instances }) => instances);
+    this.#tally.answered(accepted.length, instance, sentMs, answeredMs);
     for (const outcome of outcomes) {
-      if ('accepted' in outcome) {
-        this.#acknowledged++;
-        if (!inTime) continue;
-        this.#acknowledgedInTime++;
-        const [instance] = outcome.accepted.instances;
-        if (instance !== undefined && this.#samples.length < SAMPLES_MAX) this.#samples.push(instance);
-      } else {
-        this.#firstFailure ??= `${outcome.error.code}: ${outcome.error.message}`;
-        if (outcome.error.code === 'OUTCOME_UNKNOWN') this.#errors++;
-        else this.#refused++;
-      }
+      if ('accepted' in outcome) continue;
+      this.#tally.failed(`${outcome.error.code}: ${outcome.error.message}`);
+      if (outcome.error.code === 'OUTCOME_UNKNOWN') this.#tally.errors++;
+      else this.#tally.refused++;
     }
   }
 }

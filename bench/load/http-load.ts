@@ -6,15 +6,14 @@
 import { Agent, request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Latencies } from '../latency.ts';
-import { cpuSeconds, type LoadPlan, type LoadResult } from '../load-plan.ts';
+import type { LoadPlan, LoadResult } from '../load-plan.ts';
 import { benchMessages } from '../workload.ts';
+import { Tally } from './tally.ts';
 
 /** Bodies are made before the clock starts and sent in turn. */
 const BODIES = 64;
 const REFUSED_PAUSE_MS = 5;
 const REQUEST_TIMEOUT_MS = 30_000;
-const SAMPLES_MAX = 500;
 
 interface Answer {
   status: number;
@@ -31,16 +30,8 @@ class Load {
   readonly #plan: LoadPlan;
   readonly #agent: Agent;
   readonly #bodies: readonly Buffer[];
-  readonly #latencies = new Latencies();
-  readonly #samples: string[] = [];
-  readonly #startMs: number;
-  readonly #endMs: number;
+  readonly #tally: Tally;
   #sentRequests = 0;
-  #acknowledgedInTime = 0;
-  #acknowledged = 0;
-  #refused = 0;
-  #errors = 0;
-  #firstFailure: string | undefined;
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
@@ -49,31 +40,19 @@ class Load {
       const messages = benchMessages(index * plan.batchSize, plan.batchSize, plan.matchEvery);
       return Buffer.from(messages.join('\n'));
     });
-    this.#startMs = performance.now() + plan.warmupMs;
-    this.#endMs = plan.durationMs === undefined ? Infinity : this.#startMs + plan.durationMs;
+    this.#tally = new Tally(plan);
   }
 
   async run(): Promise<LoadResult> {
     await Promise.all(Array.from({ length: this.#plan.callers }, (_, caller) => this.#call(caller)));
     this.#agent.destroy();
-    const countedMs = Math.min(performance.now(), this.#endMs) - this.#startMs;
-    return {
-      acknowledged: this.#acknowledged,
-      refused: this.#refused,
-      errors: this.#errors,
-      perSecond: (1_000 * this.#acknowledgedInTime) / countedMs,
-      cpuSeconds: cpuSeconds(),
-      p50Ms: this.#latencies.percentileMs(0.5),
-      p99Ms: this.#latencies.percentileMs(0.99),
-      instances: this.#samples,
-      ...(this.#firstFailure === undefined ? {} : { firstFailure: this.#firstFailure }),
-    };
+    return this.#tally.result();
   }
 
   async #call(caller: number): Promise<void> {
     const { servers, batchSize, messages } = this.#plan;
     const server = servers[caller % servers.length] ?? '';
-    while (performance.now() < this.#endMs) {
+    while (performance.now() < this.#tally.endMs) {
       if (messages !== undefined && this.#sentRequests * batchSize >= messages) return;
       const body = this.#bodies[this.#sentRequests % this.#bodies.length] ?? Buffer.alloc(0);
       this.#sentRequests += 1;
@@ -89,26 +68,22 @@ class Load {
       if (answer.status === 202) this.#count(readAnswer(answer.text), sentMs, answeredMs);
       else await this.#refuse(answer);
     } catch (error) {
-      this.#errors += 1;
-      this.#firstFailure ??= error instanceof Error ? error.message : String(error);
+      this.#tally.errors += 1;
+      this.#tally.failed(error instanceof Error ? error.message : String(error));
       await delay(REFUSED_PAUSE_MS);
     }
   }
 
   #count({ accepted, refused, instances }: Accepted, sentMs: number, answeredMs: number): void {
-    this.#acknowledged += accepted;
-    this.#refused += refused;
-    if (answeredMs < this.#startMs || answeredMs > this.#endMs) return;
-    this.#acknowledgedInTime += accepted;
-    this.#latencies.record(answeredMs - sentMs);
-    if (this.#samples.length < SAMPLES_MAX) this.#samples.push(...instances.slice(0, 1));
+    this.#tally.refused += refused;
+    this.#tally.answered(accepted, instances[0], sentMs, answeredMs);
   }
 
   /** 429 and 503 say that nothing was kept; a caller that is told to wait waits a little. */
   async #refuse({ status, text }: Answer): Promise<void> {
-    this.#firstFailure ??= `${status}: ${text.slice(0, 300)}`;
-    if (status === 429 || status === 503) this.#refused += this.#plan.batchSize;
-    else this.#errors += 1;
+    this.#tally.failed(`${status}: ${text.slice(0, 300)}`);
+    if (status === 429 || status === 503) this.#tally.refused += this.#plan.batchSize;
+    else this.#tally.errors += 1;
     await delay(REFUSED_PAUSE_MS);
   }
 
