@@ -2,17 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../../api/config.ts';
 import type { NodeList } from '../../api/nodes.ts';
 import type { ClusterStatus } from '../../api/rest.ts';
 import { startNode, type RunningNode } from './node-process.ts';
+import { freePort, until } from './test-waiting.ts';
 
 const TIMEOUT_MS = 120_000;
+const WAIT_MS = 60_000;
 const HOST = '127.0.0.1';
 const LISTENER = { host: HOST, port: 0 };
 
@@ -23,14 +23,6 @@ let group: string;
 let coordinator: RunningNode;
 const fatal: unknown[] = [];
 const nodes: RunningNode[] = [];
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 async function freeUdpPort(): Promise<number> {
   const socket = createSocket('udp4');
@@ -63,14 +55,6 @@ async function get<T>(path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-async function until(what: string, probe: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 60_000;
-  while (!(await probe())) {
-    if (performance.now() > deadlineMs) throw new Error(`never: ${what}`);
-    await delay(20);
-  }
-}
-
 async function registered(id: string): Promise<boolean> {
   const { workers } = await get<ClusterStatus>('/cluster/status?consistency=stale');
   return workers.some((worker) => worker.id === id);
@@ -85,7 +69,7 @@ beforeAll(async () => {
   keyFile = join(dir, 'keys.json');
   writeFileSync(keyFile, JSON.stringify([{ id: 1, key: randomBytes(32).toString('base64') }]));
   group = `239.255.77.9:${String(await freeUdpPort())}`;
-  peer = `${HOST}:${String(await freePort())}`;
+  peer = `${HOST}:${String(await freePort(HOST))}`;
   const port = Number(peer.split(':')[1]);
   const coordinators = [{ id: 'c1', address: peer }];
   coordinator = await start('c1', { role: 'coordinator', peer: { host: HOST, port }, coordinators });
@@ -108,8 +92,8 @@ describe('a worker without a list of coordinators', () => {
       const id = `w-${name.split(' ')[0] ?? ''}`;
       const zone = 'eu-1a';
       await start(id, { role: 'worker', discovery: discovery(), zone, labels: ['gpu=yes'] });
-      await until(`${id} is registered`, () => registered(id));
-      await until(`${id} is a member`, async () => (await nodeInGossip(id))?.status === 'alive');
+      await until(`${id} is registered`, WAIT_MS, () => registered(id));
+      await until(`${id} is a member`, WAIT_MS, async () => (await nodeInGossip(id))?.status === 'alive');
       expect(await nodeInGossip(id)).toMatchObject({ role: 'worker', zone, labels: ['gpu=yes'], capacity: 16 });
     },
     TIMEOUT_MS,
@@ -120,10 +104,10 @@ describe('a worker without a list of coordinators', () => {
     async () => {
       const id = 'w-leaving';
       const worker = await start(id, { role: 'worker', discovery: { seeds: [peer] } });
-      await until(`${id} is a member`, async () => (await nodeInGossip(id))?.status === 'alive');
+      await until(`${id} is a member`, WAIT_MS, async () => (await nodeInGossip(id))?.status === 'alive');
       expect(await worker.stop('it leaves')).toBe(0);
       nodes.splice(nodes.indexOf(worker), 1);
-      await until('it has left', async () => (await nodeInGossip(id))?.status === 'left');
+      await until('it has left', WAIT_MS, async () => (await nodeInGossip(id))?.status === 'left');
     },
     TIMEOUT_MS,
   );
@@ -138,7 +122,7 @@ describe('a coordinator without a list of coordinators', () => {
       const url = `http://${coordinator.addresses['http'] ?? ''}/api/v1/cluster/members`;
       const headers = { 'content-type': 'application/json' };
       expect((await fetch(url, { method: 'POST', headers, body })).status).toBe(201);
-      await until('c2 has the log', async () => {
+      await until('c2 has the log', WAIT_MS, async () => {
         const answer = await fetch(`http://${joining.addresses['http'] ?? ''}/api/v1/cluster/status?consistency=stale`);
         return ((await answer.json()) as Partial<ClusterStatus>).leader === 'c1';
       });

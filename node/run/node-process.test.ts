@@ -7,8 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { loadConfig, type NodeConfig } from '../../api/config.ts';
 import { startNode, type RunningNode } from './node-process.ts';
+import { freePort, until } from './test-waiting.ts';
 
 const TIMEOUT_MS = 40_000;
+const WAIT_MS = 15_000;
 const HOST = '127.0.0.1';
 const WORKFLOW = {
   id: 'greet',
@@ -39,15 +41,6 @@ async function stopAll(): Promise<number[]> {
   const codes: number[] = [];
   for (const node of nodes.splice(0).reverse()) codes.push(await node.stop('the test ends'));
   return codes;
-}
-
-/** A free port that the coordinator can be told of before it listens. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 function configOf(role: NodeConfig['role'], peerPort: number, changes: object = {}): NodeConfig {
@@ -93,17 +86,9 @@ async function ready(node: RunningNode): Promise<{ code: number; status: string 
   return { code: response.status, status: ((await response.json()) as { status: string }).status };
 }
 
-async function until(what: string, probe: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 15_000;
-  while (!(await probe())) {
-    if (performance.now() > deadlineMs) throw new Error(`never: ${what}`);
-    await delay(20);
-  }
-}
-
 async function startCoordinator(port: number, changes: object = {}): Promise<RunningNode> {
   const coordinator = await start(configOf('coordinator', port, changes));
-  await until('the coordinator is ready', async () => (await ready(coordinator)).code === 200);
+  await until('the coordinator is ready', WAIT_MS, async () => (await ready(coordinator)).code === 200);
   return coordinator;
 }
 
@@ -111,12 +96,12 @@ describe('startNode', () => {
   it(
     'takes a message through its whole life, and has it again after a restart of both nodes',
     async () => {
-      const port = await freePort();
+      const port = await freePort(HOST);
       const coordinator = await startCoordinator(port);
       expect(coordinator.addresses['peer']).toBe(`${HOST}:${String(port)}`);
       expect(await ready(coordinator)).toEqual({ code: 200, status: 'DEGRADED' });
       const worker = await start(configOf('worker', port));
-      await until('the worker is ready', async () => (await ready(worker)).status === 'UP');
+      await until('the worker is ready', WAIT_MS, async () => (await ready(worker)).status === 'UP');
       expect(await ready(coordinator)).toEqual({ code: 200, status: 'UP' });
 
       expect((await call(coordinator, 'POST', '/workflow-definitions', WORKFLOW)).status).toBe(201);
@@ -125,7 +110,11 @@ describe('startNode', () => {
       expect(sent).toMatchObject({ status: 202, body: { workflows_triggered: ['greet'], duplicate: false } });
       const [instanceId] = sent.body['instances'] as [string];
       const instance = async (node: RunningNode): Promise<Answer> => call(node, 'GET', `/workflows/${instanceId}`);
-      await until('the instance ends', async () => (await instance(coordinator)).body['status'] === 'COMPLETED');
+      await until(
+        'the instance ends',
+        WAIT_MS,
+        async () => (await instance(coordinator)).body['status'] === 'COMPLETED',
+      );
       const before = await instance(coordinator);
       expect(before.body['tasks']).toMatchObject([
         { id: 'name', status: 'COMPLETED', worker: 'w1', attempts: 1, output: 'Ada' },
@@ -135,7 +124,7 @@ describe('startNode', () => {
       expect(workers).toMatchObject([{ id: 'w1', address: 'test:1', status: 'alive', running: 0 }]);
 
       expect(await worker.stop('it leaves')).toBe(0);
-      await until('the worker has left', async () => {
+      await until('the worker has left', WAIT_MS, async () => {
         const { body } = await call(coordinator, 'GET', '/cluster/status');
         return (body['workers'] as unknown[]).length === 0;
       });
@@ -156,7 +145,7 @@ describe('startNode', () => {
   it(
     'answers what is in flight when it is stopped, refuses what comes later, and frees its ports and its directory',
     async () => {
-      const port = await freePort();
+      const port = await freePort(HOST);
       const coordinator = await startCoordinator(port);
       const batch = Array.from({ length: 2_000 }, (_, i) => ({ i }));
       const answer = call(coordinator, 'POST', '/messages', batch);
